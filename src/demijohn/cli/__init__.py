@@ -1,0 +1,1 @@
+"""The `demijohn` command: finding the application and running its commands."""

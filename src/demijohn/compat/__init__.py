@@ -1,0 +1,1 @@
+"""Standing in for Flask: `import flask` resolved to this package."""

@@ -1,0 +1,1 @@
+"""The context core: units of work on the standard library alone."""

@@ -1,0 +1,1 @@
+"""Registration, contexts, plans and the one request pipeline."""

@@ -1,0 +1,1 @@
+"""HTTP objects on Werkzeug: requests, responses, routing, sessions, files, templates and JSON."""

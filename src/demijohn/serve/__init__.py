@@ -1,0 +1,1 @@
+"""The edges: what turns a server's call into a request and ends it."""

@@ -1,0 +1,1 @@
+"""What applications use to test themselves: the client and the command-line runner."""
