@@ -1,1 +1,36 @@
-"""The context core: units of work on the standard library alone."""
+"""The context core: units of work on the standard library alone.
+
+A custom context in eight lines:
+
+    databases = ContextStack("database")
+
+    class DatabaseContext(Context, stack=databases):
+        def on_enter(self) -> None:
+            self.connection = sqlite3.connect("app.db")
+
+        def on_exit(self, exc: BaseException | None) -> None:
+            self.connection.close()
+
+    current_db = databases.proxy("connection")
+
+`with DatabaseContext(): current_db.execute(...)` then works in any program, with or without HTTP.
+"""
+
+from .errors import ContextEnded, ContextWarning, SessionReadOnly, WrongContextError
+from .lifecycle import State
+from .namespace import Namespace
+from .proxy import Proxy
+from .stack import Context, ContextStack, Hold
+
+__all__ = (
+    "Context",
+    "ContextEnded",
+    "ContextStack",
+    "ContextWarning",
+    "Hold",
+    "Namespace",
+    "Proxy",
+    "SessionReadOnly",
+    "State",
+    "WrongContextError",
+)

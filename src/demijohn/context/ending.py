@@ -1,0 +1,41 @@
+"""Running every step of an end whatever fails, and reporting all that failed.
+
+Knows nothing of what the steps are; `stack.Context` and the framework's contexts bring them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+
+def run_all(
+    calls: Iterable[Callable[[], object]], errors: list[BaseException] | None = None
+) -> list[BaseException]:
+    """Make every call, in order, and return what they raised.
+
+    Invariant: no error, `KeyboardInterrupt` and `SystemExit` included, keeps a later call from being made; the caller
+    raises them afterwards with `raise_errors`.
+    """
+    found = [] if errors is None else errors
+    for call in calls:
+        try:
+            call()
+        except BaseException as error:
+            found.append(error)
+    return found
+
+
+def raise_errors(errors: list[BaseException] | None, what: str) -> None:
+    """Raise one error as itself, several as one group titled `what`; return when there is none.
+
+    The group is an `ExceptionGroup`, or a `BaseExceptionGroup` when one of them is no `Exception`.
+    """
+    if not errors:
+        return
+    try:
+        if len(errors) == 1:
+            raise errors[0]
+        raise BaseExceptionGroup(what, errors)
+    finally:
+        # The traceback holds this frame; without this, frame and error would keep each other alive.
+        del errors

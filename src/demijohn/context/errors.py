@@ -1,0 +1,113 @@
+"""Every error and warning of the context core, each with its remedy, and the description of where code runs.
+
+Holds messages and exception classes only: nothing here reads or changes a context.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from dataclasses import dataclass
+from types import FrameType
+
+
+class ContextWarning(RuntimeWarning):
+    """Something went on correctly, but the code around a context is likely wrong: it was popped in another thread than
+    it was pushed in, or a server edge found one left over by somebody else."""
+
+
+class WrongContextError(RuntimeError, AssertionError):
+    """A pop was refused and nothing was changed.
+
+    It is a `RuntimeError`, and an `AssertionError` because that is what Flask raises."""
+
+
+class ContextEnded(RuntimeError):
+    """Code that outlived a context tried to use it for more than reading plain data."""
+
+
+class SessionReadOnly(RuntimeError):
+    """A session was written to where the write could no longer reach the client."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where code runs: what it is, and the one line that gives it a context there."""
+
+    where: str
+    remedy: str
+
+
+def describe_place(frame: FrameType | None = None) -> Place:
+    """Say where the calling code runs: import time, the main thread, another thread, a task, a greenlet, a process.
+
+    Only for building messages: it walks the stack and costs microseconds.
+    """
+    if _is_importing(frame or sys._getframe(1)):
+        return Place(
+            "while a module is imported",
+            "Move this code into a function that runs later, or put it under `with app.app_context():`.",
+        )
+    task = _current_task_name()
+    if task is not None:
+        return Place(
+            f"in the asyncio task {task!r}, which was started outside a context",
+            "Start the task inside `with app.app_context():`, or open one in the task itself.",
+        )
+    thread = threading.current_thread()
+    if thread is not threading.main_thread():
+        return Place(
+            f"in {_describe_thread(thread)}",
+            "A new thread starts without a context: pass `current_app._get_current_object()` to it and use "
+            "`with app.app_context():` there, or wrap the function in `copy_current_request_context`.",
+        )
+    if _is_child_process():
+        return Place(
+            "in the main thread of a worker process",
+            "A new process starts without a context: create the app there and use `with app.app_context():`.",
+        )
+    return Place("in the main thread", "Put this code under `with app.app_context():`.")
+
+
+def outside_message(first_line: str, need: str, remedy: str | None = None) -> str:
+    """The text of a "Working outside of ... context" error.
+
+    `first_line` is Flask's own, `need` says what the code asked for, `remedy` replaces the place's when given.
+    """
+    place = describe_place(sys._getframe(1))
+    return f"{first_line}\n\n{need} This code runs {place.where}.\n{remedy or place.remedy}"
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Whether the import system is below this frame, before any thread's or task's start."""
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _current_task_name() -> str | None:
+    # asyncio is not imported for this: where nobody imported it, no task can run.
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None:
+        return None
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return None
+    return None if task is None else str(task.get_name())
+
+
+def _describe_thread(thread: threading.Thread) -> str:
+    # `Thread._target` is there while `Thread.run` runs; a subclass that overrides `run` has none of use.
+    target = getattr(thread, "_target", None)
+    if target is None:
+        return f"the thread {thread.name!r} ({type(thread).__qualname__})"
+    name = getattr(target, "__qualname__", None) or repr(target)
+    return f"the thread {thread.name!r}, started with target {name}"
+
+
+def _is_child_process() -> bool:
+    multiprocessing = sys.modules.get("multiprocessing.process")
+    return multiprocessing is not None and multiprocessing.parent_process() is not None

@@ -1,0 +1,365 @@
+"""Contexts and the stacks they are current on: push and pop by token, nesting, owners, holders, and the one end.
+
+`Context` is subclassed for every kind of unit of work; `ContextStack` names the kind and holds its `ContextVar`.
+Knows no app, no request and no resource.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import warnings
+from contextvars import ContextVar, Token
+from threading import get_ident
+from time import monotonic
+from types import TracebackType
+from typing import Any, ClassVar, Generic, NoReturn, Self, TypeVar
+
+from .ending import raise_errors
+from .errors import ContextEnded, ContextWarning, WrongContextError
+from .lifecycle import TABLE, Event, State
+from .proxy import make_proxy
+
+C = TypeVar("C", bound="Context")
+
+UNSET: Any = object()
+"""Default of an exception argument: take the one that is being handled."""
+
+# A push's next state and whether its caller becomes the owner, for each state. Derived from the table: one dict read.
+_ON_PUSH: dict[State, tuple[State, bool]] = {
+    state: (after, event is Event.BEGIN)
+    for (state, event), after in TABLE.items()
+    if event in (Event.BEGIN, Event.BORROW)
+}
+_NEW, _CURRENT, _HELD, _ENDING, _ENDED = State
+
+
+class ContextStack(Generic[C]):
+    """One kind of context and the variable that says which one is current.
+
+    `ContextStack("database")` makes the kind; `class DatabaseContext(Context, stack=databases)` its contexts.
+    """
+
+    def __init__(self, name: str, var: ContextVar[Any] | None = None) -> None:
+        self.name = name
+        # A cleared variable holds None: a copied Context cannot be given back the state "never set".
+        self.var: ContextVar[Any] = ContextVar(f"demijohn.{name}") if var is None else var
+        # Guards the decision who runs an end, and only where a holder exists.
+        self.lock = threading.Lock()
+
+    @property
+    def current(self) -> C | None:
+        """The current context of this kind in the calling code, or None."""
+        context: C | None = self.var.get(None)
+        return context
+
+    def proxy(self, attribute: str | None = None) -> Any:
+        """An object that forwards everything to the current context's `attribute` (to the context itself when None).
+
+        Outside any context its use raises `RuntimeError`, which says where the code runs.
+        """
+        return make_proxy(
+            self.var,
+            attribute,
+            f"Working outside of {self.name} context.",
+            f"There is no current {self.name} context.",
+            f"Put this code under a pushed {self.name} context (`with`).",
+        )
+
+    def __repr__(self) -> str:
+        return f"<ContextStack {self.name!r}>"
+
+
+class _Borrow:
+    """A push by somebody who does not own the context: how to undo it, and what it had to push first."""
+
+    __slots__ = ("needed", "token")
+
+    def __init__(self, token: Token[Any], needed: Context | None) -> None:
+        self.token = token
+        self.needed = needed
+
+
+class Context:
+    """A unit of work. Subclass it with `stack=`, and override `on_enter` and `on_exit`.
+
+    The code that pushes it first owns it and ends it with its pop; who pushes it again meanwhile borrows it. Leaving a
+    `with` block or a pop ends it once: `on_exit` runs, and every error of the end is raised afterwards, several as one
+    `ExceptionGroup`.
+    """
+
+    stack: ClassVar[ContextStack[Any]]
+
+    # Defaults on the class keep construction to what the subclass sets itself.
+    _var: ClassVar[ContextVar[Any]]
+    _state: State = _NEW
+    # The owner's push: its token (None when there is none to undo), what it pushed first, and its thread.
+    _token: Token[Any] | None = None
+    _needed: Context | None = None
+    _thread: int = 0
+    _borrows: list[_Borrow] | None = None
+    _holds: set[Hold] | None = None
+    _ended_at: float = 0.0
+    _ended_by: str = "its owner's pop"
+
+    def __init_subclass__(cls, stack: ContextStack[Any] | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if stack is not None:
+            cls.stack = stack
+            cls._var = stack.var
+
+    # -- what a subclass fills in ---------------------------------------------------------------------------------
+
+    def on_enter(self) -> None:
+        """Called once a life, when the context has just become current. An error undoes the push."""
+
+    def on_exit(self, exc: BaseException | None) -> None:
+        """Called once a life, while the context is still current. `exc` is the error that ends it, if any."""
+
+    def _push_needed(self) -> Context | None:
+        """Push what this context depends on; the returned context is popped with this push."""
+        return None
+
+    def _idle(self) -> bool:
+        """Whether the end has nothing to run while the context is current."""
+        return False
+
+    def _run_end(self, exc: BaseException | None) -> list[BaseException] | None:
+        """Everything that belongs to the end while the context is current; returns the errors, raises none."""
+        try:
+            self.on_exit(exc)
+        except BaseException as error:
+            return [error]
+        return None
+
+    def _after_end(self) -> None:
+        """Called when the variable is reset after an end."""
+
+    # -- push and pop ---------------------------------------------------------------------------------------------
+
+    def push(self) -> None:
+        """Make this context current until the matching pop.
+
+        The first push begins its life and makes the caller the owner; a push after the end begins a successor, a new
+        life on the same object. Any other push borrows. When something fails on the way, nothing stays pushed.
+        """
+        after, owner = _ON_PUSH[self._state]
+        needed = self._push_needed()
+        token = self._var.set(self)
+        if not owner:
+            self._borrowed().append(_Borrow(token, needed))
+            return
+        if self._token is not None:
+            # A foreign pop ended the last life; its pusher has yet to restore its variable.
+            self._borrowed().append(_Borrow(self._token, self._needed))
+        self._token = token
+        self._needed = needed
+        self._thread = get_ident()
+        self._state = after
+        try:
+            self.on_enter()
+        except BaseException as error:
+            raise_errors([error, *(self._pop(error) or ())], "A push and its undoing failed")
+
+    def pop(self, exc: BaseException | None = UNSET) -> None:
+        """Undo this code's last push of the context; the owner's pop ends it.
+
+        `exc` is handed to the teardown functions; the exception being handled when it is not given. A pop of a context
+        that is not on top raises `WrongContextError` and changes nothing. A pop in another thread, task or copied
+        Context than the push's ends the context there, once, with a `ContextWarning`.
+        """
+        if exc is UNSET:
+            exc = sys.exc_info()[1]
+        try:
+            errors = self._pop(exc)
+            if errors:
+                raise_errors(errors, f"Errors at the end of {self!r}")
+        finally:
+            exc = errors = None
+
+    def __enter__(self) -> Self:
+        self.push()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.pop(exc_value)
+
+    def _pop(self, exc: BaseException | None) -> list[BaseException] | None:
+        var = self._var
+        top = var.get(None)
+        # The question "is this the push's own Context?" is asked by resetting: in another Context that raises and
+        # changes nothing. Invariant: the ValueError never leaves here. "Foreign" is decided before "on top".
+        if self._borrows and (borrow := self._own_borrow()) is not None:
+            needed = borrow.needed
+            if top is not self or (needed is not None and needed._var.get(None) is not needed):
+                borrow.token = var.set(top)
+                self._refuse(top, needed)
+            self._borrows.remove(borrow)
+            return None if needed is None else needed._pop(exc)
+        token = self._token
+        if token is None:
+            return self._pop_foreign(exc)
+        try:
+            var.reset(token)
+        except ValueError:
+            return self._pop_foreign(exc)
+        needed = self._needed
+        if top is not self or (needed is not None and needed._var.get(None) is not needed):
+            self._token = var.set(top)
+            self._refuse(top, needed)
+        self._token = self._needed = None
+        if self._state is _CURRENT and (self._holds is None or not self._leave()):
+            return self._end(exc, needed)
+        # Ended by a foreign pop before, or left to a holder: only the variable was this pop's to reset.
+        return None if needed is None else needed._pop(exc)
+
+    def _borrowed(self) -> list[_Borrow]:
+        if self._borrows is None:
+            self._borrows = []
+        return self._borrows
+
+    def _own_borrow(self) -> _Borrow | None:
+        """The latest borrowing push of the calling Context, its variable reset; None when there is none."""
+        for borrow in reversed(self._borrows or ()):
+            try:
+                self._var.reset(borrow.token)
+            except ValueError:
+                continue
+            return borrow
+        return None
+
+    def _end(
+        self, exc: BaseException | None, needed: Context | None
+    ) -> list[BaseException] | None:
+        """The end: current for just that long; then what was pushed first is popped. Returns all errors."""
+        self._state = _ENDING
+        errors: list[BaseException] | None = None
+        if not self._idle():
+            token = self._var.set(self)
+            try:
+                errors = self._run_end(exc)
+            finally:
+                self._var.reset(token)
+        self._state = _ENDED
+        self._ended_at = monotonic()
+        try:
+            self._after_end()
+        except BaseException as error:
+            errors = [*(errors or ()), error]
+        if needed is not None and (more := needed._pop(exc)):
+            errors = [*(errors or ()), *more]
+        return errors
+
+    def _end_here(self, exc: BaseException | None) -> list[BaseException] | None:
+        """The end in a Context where this context is not pushed."""
+        return self._end(exc, self._push_needed())
+
+    def _refuse(self, top: Context | None, needed: Context | None) -> NoReturn:
+        blocking = top
+        if top is self and needed is not None:
+            blocking = needed._var.get(None)
+        raise WrongContextError(
+            f"Popped wrong {self.stack.name} context. ({blocking!r} instead of {self!r})\n\n"
+            f"{blocking!r} is current here and was pushed later: pop it first. Nothing was changed."
+        )
+
+    def _pop_foreign(self, exc: BaseException | None) -> list[BaseException] | None:
+        """A pop where nothing was pushed: end the context here once if the owner's push is still open elsewhere."""
+        if self._token is None or self._state is not _CURRENT:
+            raise WrongContextError(
+                f"Popped wrong {self.stack.name} context. ({self._var.get(None)!r} instead of {self!r})\n\n"
+                f"{self!r} was not pushed here, or was popped already. Nothing was changed."
+            )
+        warnings.warn(
+            f"{self!r} was pushed in {_thread_name(self._thread)} and popped in {_thread_name(get_ident())}, "
+            "in another Context. It ends here; the code that pushed it still sees it, ended. "
+            "Pop a context where it was pushed.",
+            ContextWarning,
+            stacklevel=4,
+        )
+        if self._holds is not None and self._leave():
+            return None
+        # The owner's token stays: a later pop in its own Context restores the variable there.
+        self._ended_by = f"a pop in {_thread_name(get_ident())}"
+        return self._end_here(exc)
+
+    # -- holders --------------------------------------------------------------------------------------------------
+
+    def hold(self) -> Hold:
+        """Keep the context's end away until the returned hold is released; the owner's pop then only leaves it."""
+        hold = Hold(self)
+        with self.stack.lock:
+            if self._holds is None:
+                self._holds = set()
+            self._holds.add(hold)
+        return hold
+
+    def _leave(self) -> bool:
+        """The owner's pop where holds were taken: leave the end to the last of them, if one is left."""
+        with self.stack.lock:
+            if not self._holds:
+                return False
+            self._state = TABLE[self._state, Event.LEAVE]
+            return True
+
+    def _let_go(self, hold: Hold, exc: BaseException | None) -> None:
+        with self.stack.lock:
+            holds = self._holds
+            if holds is None or hold not in holds:
+                return
+            holds.discard(hold)
+            if holds or self._state is not _HELD:
+                return
+            self._state = _ENDING
+        raise_errors(self._end_here(exc), f"Errors at the end of {self!r}")
+
+    # -- after the end --------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """Where the context is in its life."""
+        return self._state
+
+    @property
+    def ended(self) -> bool:
+        """Whether its life is over (a push would start a successor)."""
+        return self._state is _ENDED
+
+    def ended_error(self, wanted: str) -> ContextEnded:
+        """The error for code that outlived the context and wanted more than plain data, e.g. "write the session"."""
+        return ContextEnded(
+            f"Cannot {wanted}: {self!r} was ended {monotonic() - self._ended_at:.3f} s ago by {self._ended_by}.\n"
+            "This code outlived it. Start the work with `copy_current_request_context` or under "
+            "`with app.app_context():`, so that it has a context of its own."
+        )
+
+
+class Hold:
+    """What keeps a context's end away: released once, by `release`, or when it is garbage collected."""
+
+    __slots__ = ("__weakref__", "_context")
+
+    def __init__(self, context: Context) -> None:
+        self._context: Context | None = context
+
+    def release(self, exc: BaseException | None = None) -> None:
+        """Let go. The last release of a context that its owner has left runs the end, here; its errors are raised."""
+        context, self._context = self._context, None
+        if context is not None:
+            context._let_go(self, exc)
+
+    def __del__(self) -> None:
+        self.release()
+
+
+def _thread_name(ident: int) -> str:
+    for thread in threading.enumerate():
+        if thread.ident == ident:
+            return f"thread {thread.name!r}"
+    return f"a thread that has ended ({ident})"
+

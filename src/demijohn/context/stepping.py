@@ -1,0 +1,91 @@
+"""Stepping an iterator or a generator in a Context of its own, from outside it.
+
+`Steps` runs every step and the close of an iterator in one Context, whichever thread asks for it. Nothing is left behind
+in the code that steps: it sees before and after exactly what it saw. Borrowed steps, where a context is pushed and
+popped around each one, are the framework's (`framework.streams`).
+"""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Callable, Iterable, Iterator
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Steps(Generic[T]):
+    """An iterator whose steps, close and end run in `context`.
+
+    `finish(error)` is called once, in that Context, after the last step or at `close()`, whichever is first, and also
+    when the object is dropped; `error` is what the iterator or its `close` raised, None after a good end. What the
+    iterator raises is raised to the caller after the end.
+    """
+
+    __slots__ = ("__weakref__", "_context", "_finish", "_iterable", "_iterator")
+
+    def __init__(
+        self,
+        context: contextvars.Context,
+        iterable: Iterable[T],
+        finish: Callable[[BaseException | None], object],
+    ) -> None:
+        self._context = context
+        self._iterable = iterable
+        self._iterator: Iterator[T] | None = None
+        self._finish: Callable[[BaseException | None], object] | None = finish
+
+    def __iter__(self) -> Iterator[T]:
+        return self
+
+    def __next__(self) -> T:
+        if self._finish is None:
+            raise StopIteration
+        try:
+            return self._context.run(self._step)
+        except StopIteration:
+            self.close()
+            raise
+        except BaseException as error:
+            if self._is_entered(error):
+                raise RuntimeError("This body is being stepped by other code at this moment.") from None
+            self._end(error)
+            raise
+
+    def close(self) -> None:
+        """Close the iterator and end; a second call does nothing."""
+        self._end(None)
+
+    def __del__(self) -> None:
+        self._end(None)
+
+    def _step(self) -> T:
+        if self._iterator is None:
+            self._iterator = iter(self._iterable)
+        return next(self._iterator)
+
+    def _is_entered(self, error: BaseException) -> bool:
+        # CPython refuses to enter a Context twice; asked only after an error, so a step pays nothing for it.
+        return isinstance(error, RuntimeError) and "cannot enter context" in str(error)
+
+    def _end(self, error: BaseException | None) -> None:
+        finish, self._finish = self._finish, None
+        if finish is None:
+            return
+        try:
+            self._context.run(self._close_and_finish, finish, error)
+        finally:
+            self._iterator = None
+            self._iterable = ()
+
+    def _close_and_finish(
+        self, finish: Callable[[BaseException | None], object], error: BaseException | None
+    ) -> None:
+        try:
+            close = getattr(self._iterable, "close", None)
+            if close is not None:
+                close()
+        except BaseException as close_error:
+            finish(error or close_error)
+            raise
+        finish(error)

@@ -1,0 +1,510 @@
+"""The contexts that users meet: `AppContext`, and `RequestContext` on top of one.
+
+Holds what a context carries, how it begins and ends, by hand and at an edge. Which functions run
+at an end and in which order is the pipeline's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from functools import update_wrapper
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from werkzeug.exceptions import HTTPException
+
+from ..context.errors import SessionReadOnly
+from ..context.lifecycle import State
+from ..context.namespace import Namespace
+from ..context.stack import Context, Hold
+from ..http.lazy import lazy
+from . import pipeline, signals
+from .globals import _cv_app, _cv_request, app_stack, request_stack
+from .plan import APP_SCOPES, Scopes
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+    from werkzeug.routing import MapAdapter
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_CURRENT, _ENDING, _ENDED = State.CURRENT, State.ENDING, State.ENDED
+
+
+class _AppCtxGlobals(Namespace):
+    """`g`: a namespace for one application context, by attribute and by key."""
+
+    def __repr__(self) -> str:
+        ctx = _cv_app.get(None)
+        if ctx is not None:
+            return f"<flask.g of '{ctx.app.name}'>"
+        return object.__repr__(self)
+
+
+class AppContext(Context, stack=app_stack):
+    """A unit of work of one application: `current_app` and `g` belong to it.
+
+    Made by `app.app_context()`, or by a request that finds none of its application.
+    """
+
+    _made_at_edge = False
+    _outcome = "ok"
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    @lazy
+    def g(self) -> Any:
+        """This unit's namespace, made at first use."""
+        return self.app.app_ctx_globals_class()
+
+    @lazy
+    def url_adapter(self) -> MapAdapter | None:
+        """Builds URLs outside a request; None without `SERVER_NAME`."""
+        adapter: MapAdapter | None = self.app.create_url_adapter(None)
+        return adapter
+
+    @property
+    def outcome(self) -> str | None:
+        """How the context ended: "ok", "handled" (a handler answered an error) or "error"; None before the end."""
+        return self._outcome if self._state in (_ENDING, _ENDED) else None
+
+    def on_enter(self) -> None:
+        if signals.appcontext_pushed.receivers:
+            signals.appcontext_pushed.send(self.app, _async_wrapper=self.app.ensure_sync)
+
+    def _idle(self) -> bool:
+        app = self.app
+        return not (
+            app.teardown_appcontext_funcs
+            or signals.appcontext_tearing_down.receivers
+            or app._plans.tears_down_otherwise(app)
+        )
+
+    def _run_end(self, exc: BaseException | None) -> list[BaseException] | None:
+        if exc is not None:
+            self._outcome = "error"
+        errors: list[BaseException] | None = pipeline.step_sync(self._end_steps(exc, True))
+        return errors
+
+    def _end_steps(
+        self, exc: BaseException | None, inline: bool
+    ) -> Generator[Any, Any, list[BaseException]]:
+        app = self.app
+        if app._plans.overrides.do_teardown_appcontext:
+            return (yield from pipeline.collect(app, app.do_teardown_appcontext, exc, inline))
+        return (yield from pipeline.teardown_appcontext(app, exc, inline))
+
+    def _after_end(self) -> None:
+        if signals.appcontext_popped.receivers:
+            signals.appcontext_popped.send(self.app, _async_wrapper=self.app.ensure_sync)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.app.name}>"
+
+
+class _Sharing:
+    """One request that several contexts hold; it is closed when the last of them lets go."""
+
+    def __init__(self, request: Any) -> None:
+        self._request = request
+        self._holders = [None]
+
+    def take(self) -> None:
+        self._holders.append(None)
+
+    def let_go(self) -> None:
+        # list.pop is atomic, so exactly one holder sees the list run empty.
+        self._holders.pop()
+        if not self._holders:
+            self._request.close()
+
+
+class RequestContext(Context, stack=request_stack):
+    """A request's unit of work: `request` and `session` belong to it, and it brings an app context.
+
+    Made by an edge for each request, and by `app.request_context` and `app.test_request_context`.
+    """
+
+    app_ctx: AppContext | None = None
+    """The app context that this request runs with: its own, or the one that it joined."""
+
+    flashes: list[tuple[str, str]] | None = None
+    _session: Any = None
+    _own_app_ctx: AppContext | None = None
+    _parent: RequestContext | None = None
+    _sharing: _Sharing | None = None
+    _app_hold: Hold | None = None
+    _final = False
+    _outcome = "ok"
+
+    def __init__(
+        self,
+        app: Any,
+        environ: WSGIEnvironment,
+        request: Any | None = None,
+        session: Any | None = None,
+    ) -> None:
+        self.app = app
+        if request is None:
+            request = app.request_class(environ)
+            request.json_module = app.json
+        self.request = request
+        if session is not None:
+            self._session = session
+
+    @lazy
+    def _after_request_functions(self) -> list[Callable[[Any], Any]]:
+        return []
+
+    def _after_request_functions_or_none(self) -> list[Callable[[Any], Any]] | tuple[()]:
+        functions: list[Callable[[Any], Any]] | tuple[()] = self.__dict__.get(
+            "_after_request_functions", ()
+        )
+        return functions
+
+    @lazy
+    def url_adapter(self) -> MapAdapter | None:
+        """Matches and builds URLs for this request; None when its host was refused."""
+        try:
+            adapter: MapAdapter | None = self.app.create_url_adapter(self.request)
+        except HTTPException as error:
+            self.request.routing_exception = error
+            return None
+        return adapter
+
+    # -- session ------------------------------------------------------------------------------
+
+    @property
+    def session(self) -> Any:
+        """The session of this request. Reading it marks it as accessed (`Vary: Cookie`)."""
+        session = self._session
+        if session is None:
+            assert self._state is not State.NEW, "The session has not yet been opened."
+            session = self._open_session()
+        session.accessed = True
+        return session
+
+    def _open_session(self) -> Any:
+        parent = self._parent
+        if parent is not None:
+            session = parent._session if parent._session is not None else parent._open_session()
+            if parent._final:
+                parent._freeze_session(session)
+        else:
+            interface = self.app.session_interface
+            session = interface.open_session(self.app, self.request)
+            if session is None:
+                session = interface.make_null_session(self.app)
+        self._session = session
+        return session
+
+    def _save_session(self, response: Any) -> None:
+        app = self.app
+        interface = app.session_interface
+        session = self._session
+        if session is None:
+            if interface.untouched(app, self.request.environ):
+                return
+            session = self._open_session()
+        if not interface.is_null_session(session):
+            interface.save_session(app, session, response)
+
+    def _now_final(self) -> None:
+        """The response is final: what shares the session can no longer reach the client."""
+        self._final = True
+        if self._sharing is not None and self._session is not None:
+            self._freeze_session(self._session)
+
+    def _freeze_session(self, session: Any) -> None:
+        freeze = getattr(session, "freeze", None)
+        if freeze is not None:
+            freeze(_session_read_only)
+
+    # -- what the pipeline asks ---------------------------------------------------------------
+
+    def _scopes(self) -> Scopes:
+        """The keys under which this request's hooks are registered, outermost and innermost first."""
+        rule = self.request.url_rule
+        if rule is None:
+            return APP_SCOPES
+        scopes: Scopes = self.app._plans.scopes(rule.endpoint)
+        return scopes
+
+    def _is_observed(self, app: Any) -> bool:
+        """Whether anybody but the server looks at this request's response object."""
+        if (
+            self._session is not None
+            or signals.request_finished.receivers
+            or "_after_request_functions" in self.__dict__
+        ):
+            return True
+        hooks = app.after_request_funcs
+        if hooks:
+            for name in self._scopes()[1]:
+                if hooks.get(name):
+                    return True
+        return not app.session_interface.untouched(app, self.request.environ)
+
+    def match_request(self) -> None:
+        """Match the URL: sets `request.url_rule` and `view_args`, or `routing_exception`."""
+        self.app._match(self)
+
+    # -- by hand ------------------------------------------------------------------------------
+
+    def copy(self) -> RequestContext:
+        """A context for work beside or after this one, on the same request and session.
+
+        It brings an app context with a `g` of its own. Its end runs that context's teardown
+        functions and nothing of this one's: no `teardown_request`, no closing of the request.
+        """
+        child = type(self)(
+            self.app,
+            environ=self.request.environ,
+            request=self.request,
+            session=self._session,
+        )
+        if self._sharing is None:
+            self._sharing = _Sharing(self.request)
+        self._sharing.take()
+        child._sharing = self._sharing
+        child._parent = self._parent or self
+        return child
+
+    def _push_needed(self) -> Context | None:
+        current = _cv_app.get(None)
+        state = self._state
+        if self._parent is None and state not in (_CURRENT, State.HELD, _ENDING):
+            # A life begins: join an app context of the same application, as Flask does.
+            if current is not None and current.app is self.app and not current.ended:
+                self.app_ctx = current
+                return None
+        elif current is not None and current is self.app_ctx:
+            return None
+        own = self._own_app_ctx
+        if own is None:
+            own = self._own_app_ctx = self.app.app_context()
+        own.push()
+        self.app_ctx = own
+        return own
+
+    def on_enter(self) -> None:
+        if self._parent is not None:
+            return
+        self._final = False
+        if self._session is None and not self.app._plans.opens_session_late(
+            self.app.session_interface
+        ):
+            self._open_session()
+        self.match_request()
+
+    def _leave(self) -> bool:
+        if not super()._leave():
+            return False
+        own = self._own_app_ctx
+        if own is not None:
+            # What the request stands on lives as long as the request does.
+            self._app_hold = own.hold()
+        return True
+
+    def _end_here(self, exc: BaseException | None) -> list[BaseException] | None:
+        errors = super()._end_here(exc)
+        hold, self._app_hold = self._app_hold, None
+        if hold is not None:
+            try:
+                hold.release(exc)
+            except BaseException as error:
+                errors = [*(errors or ()), error]
+        return errors
+
+    def _run_end(self, exc: BaseException | None) -> list[BaseException] | None:
+        if exc is not None:
+            self._outcome = "error"
+        errors: list[BaseException] | None = pipeline.step_sync(self._end_steps(exc, True))
+        return errors
+
+    def _end_steps(
+        self, exc: BaseException | None, inline: bool
+    ) -> Generator[Any, Any, list[BaseException]]:
+        app = self.app
+        if self._parent is not None:
+            errors: list[BaseException] = []
+        elif app._plans.current(app).do_teardown_request:
+            errors = yield from pipeline.collect(app, app.do_teardown_request, exc, inline)
+        else:
+            errors = yield from pipeline.teardown_request(self, app, exc, inline)
+        try:
+            if self._sharing is not None:
+                sharing, self._sharing = self._sharing, None
+                sharing.let_go()
+            else:
+                close = getattr(self.request, "close", None)
+                if close is not None:
+                    close()
+        except BaseException as error:
+            errors.append(error)
+        return errors
+
+    def _after_end(self) -> None:
+        if self._parent is None:
+            # The environ and the request would keep each other alive.
+            self.request.environ["werkzeug.request"] = None
+
+    # -- at an edge ---------------------------------------------------------------------------
+
+    def _begin_at_edge(self, joined: AppContext | None) -> None:
+        """Become current in the Context that the edge made for this request.
+
+        The edge owns this context: it keeps the only way to its end. An error in a signal, in
+        opening the session or in matching is raised with both contexts current.
+        """
+        if joined is None:
+            app_ctx = self._own_app_ctx = self.app.app_context()
+            app_ctx._made_at_edge = True
+            app_ctx._token = _cv_app.set(app_ctx)
+            app_ctx._state = _CURRENT
+        else:
+            app_ctx = joined
+        self.app_ctx = app_ctx
+        try:
+            if joined is None:
+                app_ctx.on_enter()
+        finally:
+            self._token = _cv_request.set(self)
+            self._state = _CURRENT
+        self.on_enter()
+
+    def _end_at_edge(
+        self, exc: BaseException | None, inline: bool
+    ) -> Generator[Any, Any, list[BaseException] | None]:
+        """The request's end, then its own app context's, in the order of promise 5; returns the errors.
+
+        The events of `Context._end`, stepped, so that an edge may run the functions elsewhere.
+        """
+        app = self.app
+        own = self._own_app_ctx
+        errors: list[BaseException] = []
+        if exc is not None:
+            self._outcome = "error"
+        if self._state is _CURRENT and self._token is not None:
+            if self._holds is not None and self._leave():
+                self._reset_at_edge(own)
+                return None
+            self._state = _ENDING
+            errors = yield from self._end_steps(exc, inline)
+            _cv_request.reset(self._token)
+            _over(self)
+            self._after_end()
+        if own is not None and own._state is _CURRENT and own._token is not None:
+            own._state = _ENDING
+            if exc is not None:
+                own._outcome = "error"
+            if not own._idle():
+                errors.extend((yield from own._end_steps(exc, inline)))
+            _cv_app.reset(own._token)
+            _over(own)
+            try:
+                own._after_end()
+            except BaseException as error:
+                errors.append(error)
+        return errors
+
+    def _reset_at_edge(self, own: AppContext | None) -> None:
+        """The variables alone: an unfinished stream holds this context, and its end is the last holder's."""
+        if self._token is not None:
+            _cv_request.reset(self._token)
+            self._token = None
+        if own is not None and own._token is not None:
+            own._leave()
+            _cv_app.reset(own._token)
+            own._token = None
+
+
+    def __repr__(self) -> str:
+        request = self.request
+        return f"<{type(self).__name__} {request.url!r} [{request.method}] of {self.app.name}>"
+
+
+def _over(ctx: Context) -> None:
+    """An edge has ended `ctx`."""
+    ctx._token = None
+    ctx._state = _ENDED
+    ctx._ended_at = monotonic()
+    ctx._ended_by = "its server edge"
+
+
+def _session_read_only() -> SessionReadOnly:
+    return SessionReadOnly(
+        "The response is final, so nothing written to the session now can reach the client. "
+        'Write before the view returns: `copy_current_request_context(f, session="share")` shares '
+        "the session until then, and reading it works after."
+    )
+
+
+# -- what users call ------------------------------------------------------------------------------
+
+
+def has_request_context() -> bool:
+    """Whether a request context is current, so that `request` and `session` can be used."""
+    return _cv_request.get(None) is not None
+
+
+def has_app_context() -> bool:
+    """Whether an application context is current, so that `current_app` and `g` can be used."""
+    return _cv_app.get(None) is not None
+
+
+def after_this_request(f: F) -> F:
+    """Call `f(response)` when this request's view has returned; what it returns is the response.
+
+    Raises `RuntimeError` outside a request and `ContextEnded` when the request is over.
+    """
+    ctx = _cv_request.get(None)
+    if ctx is None:
+        raise RuntimeError(
+            "'after_this_request' can only be used when a request context is active, such as in a"
+            " view function."
+        )
+    if ctx.ended:
+        raise ctx.ended_error("register a function after this request")
+    ctx._after_request_functions.append(f)
+    return f
+
+
+def copy_current_request_context(f: F, *, session: str = "share") -> F:
+    """Wrap `f` so that each call of it has a context of its own on the current request.
+
+    For threads, greenlets and executors: in `f`, `request` and `session` are readable, `g` is its
+    own, and the parent's teardown functions and uploads are left alone. One wrapped function may
+    be called many times and by many threads at once. The session is the request's own until the
+    response is final; after that it can be read, and a write raises `SessionReadOnly`.
+
+    Raises `RuntimeError` outside a request.
+    """
+    ctx = _cv_request.get(None)
+    if ctx is None:
+        raise RuntimeError(
+            "'copy_current_request_context' can only be used when a request context is active,"
+            " such as in a view function."
+        )
+    if session != "share":
+        raise ValueError(f"session={session!r}: the only way is 'share'.")
+    kept = _Kept(ctx)
+
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        with kept.ctx.copy() as child:
+            return child.app.ensure_sync(f)(*args, **kwargs)
+
+    return cast(F, update_wrapper(wrapper, f))
+
+
+class _Kept:
+    """Keeps a request from being closed as long as a function that was wrapped with it lives."""
+
+    def __init__(self, ctx: RequestContext) -> None:
+        self.ctx = ctx.copy()
+
+    def __del__(self) -> None:
+        sharing = self.ctx._sharing
+        if sharing is not None:
+            sharing.let_go()

@@ -1,0 +1,36 @@
+"""The two context variables, their stacks, and the proxies that users import.
+
+Framework code does not read the proxies: it takes the context as an argument.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import Any
+
+from ..context.proxy import make_proxy
+from ..context.stack import ContextStack
+
+_cv_app: ContextVar[Any] = ContextVar("demijohn.app_ctx")
+_cv_request: ContextVar[Any] = ContextVar("demijohn.request_ctx")
+
+app_stack: ContextStack[Any] = ContextStack("app", _cv_app)
+request_stack: ContextStack[Any] = ContextStack("request", _cv_request)
+
+# The first lines are Flask's: users and tools search for them.
+_NO_APP = ("Working outside of application context.", "This code needs the current application.")
+_NO_REQUEST = (
+    "Working outside of request context.",
+    "This code needs an active HTTP request.",
+)
+_REQUEST_REMEDY = (
+    "Call it from a view, or in a test under `with app.test_request_context():`. To take the current request into a "
+    "thread, a task or a greenlet, wrap the function in `copy_current_request_context`."
+)
+
+app_ctx: Any = make_proxy(_cv_app, None, *_NO_APP)
+current_app: Any = make_proxy(_cv_app, "app", *_NO_APP)
+g: Any = make_proxy(_cv_app, "g", *_NO_APP)
+request_ctx: Any = make_proxy(_cv_request, None, *_NO_REQUEST, remedy=_REQUEST_REMEDY)
+request: Any = make_proxy(_cv_request, "request", *_NO_REQUEST, remedy=_REQUEST_REMEDY)
+session: Any = make_proxy(_cv_request, "session", *_NO_REQUEST, remedy=_REQUEST_REMEDY)

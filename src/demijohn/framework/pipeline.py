@@ -1,0 +1,391 @@
+"""The one request pipeline: from a context to a response, for every edge and for the public steps called by hand.
+
+Its parts are generators. They call sync functions on the spot when `inline` is true and otherwise
+hand them out (yield a `Call`), so that an edge may make the call elsewhere; nothing here knows WSGI
+or ASGI or does I/O. `serve_request` is a whole request at an edge; the other parts are what the
+application's public methods step by hand with `step_sync`.
+
+A user's `StopIteration` cannot leave a generator as itself; it travels in a `Stopped`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any, TypeAlias
+
+from werkzeug.exceptions import BadRequestKeyError, HTTPException, InternalServerError
+from werkzeug.routing import RoutingException
+
+from ..http.coerce import quick
+from . import signals
+from .error_handlers import find_error_handler
+
+Part: TypeAlias = Generator[Any, Any, Any]
+
+
+class Call:
+    """A call that the pipeline hands out; the driver sends back `(True, value)` or `(False, error)`."""
+
+    __slots__ = ("args", "function")
+
+    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self.function = function
+        self.args = args
+
+
+class Raised:
+    """The answer of a request whose exception leaves the application."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+class Stopped(Exception):
+    """Carries a user's `StopIteration` out of a generator."""
+
+    def __init__(self, stop: StopIteration) -> None:
+        self.stop = stop
+
+
+def unwrap(error: BaseException) -> BaseException:
+    """The user's error: a carried `StopIteration`, or `error` itself."""
+    return error.stop if type(error) is Stopped else error
+
+
+def wrap(error: BaseException) -> BaseException:
+    """`error` in the form that may be raised inside a generator."""
+    return Stopped(error) if isinstance(error, StopIteration) else error
+
+
+def call(app: Any, function: Callable[..., Any], inline: bool, *args: Any) -> Part:
+    """Call a user's function, sync or async."""
+    if inline:
+        try:
+            return app.ensure_sync(function)(*args)
+        except StopIteration as stop:
+            raise Stopped(stop) from None
+    done, value = yield Call(function, args)
+    if done:
+        return value
+    raise wrap(value)
+
+
+def step_sync(part: Part) -> Any:
+    """Step a part to its end on the spot and return its value: the driver used by hand."""
+    reply: Any = None
+    try:
+        while True:
+            handed = part.send(reply)
+            try:
+                reply = (True, handed.function(*handed.args))
+            except Exception as error:
+                reply = (False, error)
+    except StopIteration as stop:
+        return stop.value
+    except Stopped as stopped:
+        raise stopped.stop from None
+
+
+# -- one request at an edge -----------------------------------------------------------------------
+
+
+def serve_request(app: Any, environ: Any, joined: Any, inline: bool) -> Part:
+    """A request from its begin to its end.
+
+    Yields its answer once, for the edge to send: a response object, a `(status, headers, body)`
+    tuple, or a `Raised`. The edge sends back the error that sending the body met, or None, when the
+    last byte is out; then the context ends. Returns the errors of that end, or None.
+    `joined` is the app context that a test client brings, None at a server edge.
+    """
+    ctx = app.request_context(environ)
+    overrides = app._plans.current(app)
+    error: BaseException | None = None
+    answer: Any
+    try:
+        try:
+            ctx._begin_at_edge(joined)
+            if overrides.full_dispatch_request:
+                answer = yield from call(app, app.full_dispatch_request, inline)
+            else:
+                answer = yield from full_dispatch(ctx, app, inline, overrides, True)
+        except Exception as caught:
+            error = unwrap(caught)
+            if overrides.handle_exception:
+                answer = yield from call(app, app.handle_exception, inline, error)
+            else:
+                answer = yield from handle_exception(ctx, app, error, inline)
+    except BaseException as caught:
+        error = unwrap(caught)
+        answer = Raised(error)
+    try:
+        failed = yield (ctx, answer)
+        if failed is not None and error is None:
+            error = failed
+        answer = None
+        if error is not None and app.should_ignore_error(error):
+            error = None
+        return (yield from ctx._end_at_edge(error, inline))
+    finally:
+        # The error's traceback holds this frame: without this they would keep each other alive.
+        error = answer = failed = None
+
+
+def full_dispatch(ctx: Any, app: Any, inline: bool, overrides: Any, may_be_quick: bool) -> Part:
+    """Before hooks, view, error handlers, after hooks: a response, or a quick answer where it may be one."""
+    try:
+        if not app._got_first_request:
+            app._got_first_request = True
+        if signals.request_started.receivers:
+            signals.request_started.send(app, _async_wrapper=app.ensure_sync)
+        rv = None
+        if overrides.preprocess_request:
+            rv = yield from call(app, app.preprocess_request, inline)
+        elif app.before_request_funcs or app.url_value_preprocessors:
+            rv = yield from preprocess(ctx, app, inline)
+        if rv is None:
+            if overrides.dispatch_request:
+                rv = yield from call(app, app.dispatch_request, inline)
+            else:
+                view, args, plain = select_view(ctx, app)
+                if inline and plain:
+                    rv = view(**args)
+                else:
+                    rv = yield from call_view(app, view, args, inline)
+    except Exception as caught:
+        error = unwrap(caught)
+        try:
+            if overrides.handle_user_exception:
+                rv = yield from call(app, app.handle_user_exception, inline, error)
+            else:
+                rv = yield from handle_user_exception(ctx, app, error, inline)
+        finally:
+            del error
+    if may_be_quick and overrides.quick and not ctx._is_observed(app):
+        answer = quick(rv, app)
+        if answer is not None:
+            return answer
+    if overrides.finalize_request:
+        return (yield from call(app, app.finalize_request, inline, rv))
+    return (yield from finalize(ctx, app, rv, inline, overrides, False))
+
+
+def preprocess(ctx: Any, app: Any, inline: bool) -> Part:
+    """URL value preprocessors, then before hooks, the application's before a blueprint's; the first value that is not
+    None is the answer."""
+    request = ctx.request
+    names = ctx._scopes()[0]
+    if app.url_value_preprocessors:
+        for name in names:
+            for preprocessor in app.url_value_preprocessors.get(name, ()):
+                try:
+                    preprocessor(request.endpoint, request.view_args)
+                except StopIteration as stop:
+                    raise Stopped(stop) from None
+    is_async = app._plans.is_async
+    for name in names:
+        for hook in app.before_request_funcs.get(name, ()):
+            if inline and not is_async(hook):
+                try:
+                    rv = hook()
+                except StopIteration as stop:
+                    raise Stopped(stop) from None
+            else:
+                rv = yield from call(app, hook, inline)
+            if rv is not None:
+                return rv
+    return None
+
+
+def select_view(ctx: Any, app: Any) -> tuple[Callable[..., Any], dict[str, Any], bool]:
+    """The view of the matched rule, its arguments, and whether it is a plain sync function.
+
+    Raises what matching raised; stands in for the view where OPTIONS is answered automatically.
+    """
+    request = ctx.request
+    if request.routing_exception is not None:
+        app.raise_routing_exception(request)
+    rule = request.url_rule
+    if request.method == "OPTIONS" and getattr(rule, "provide_automatic_options", False):
+        return app.make_default_options_response, {}, True
+    view = app.view_functions[rule.endpoint]
+    plans = app._plans
+    return view, request.view_args, not (plans.is_async(view) or plans.overrides.ensure_sync)
+
+
+def call_view(app: Any, view: Callable[..., Any], args: dict[str, Any], inline: bool) -> Part:
+    """Call a view that is async, or elsewhere."""
+    if not inline:
+        return (yield from call(app, lambda: view(**args), inline))
+    try:
+        return app.ensure_sync(view)(**args)
+    except StopIteration as stop:
+        raise Stopped(stop) from None
+
+
+def dispatch(ctx: Any, app: Any, inline: bool) -> Part:
+    """The view's return value, whatever it is."""
+    view, args, _ = select_view(ctx, app)
+    return (yield from call_view(app, view, args, inline))
+
+
+# -- errors ---------------------------------------------------------------------------------------
+
+
+def _names(ctx: Any) -> list[str]:
+    blueprints: list[str] = ctx.request.blueprints
+    return blueprints
+
+
+def handle_http_exception(ctx: Any, app: Any, error: HTTPException, inline: bool) -> Part:
+    """The registered handler's answer to an HTTP exception, or the exception, which is a response itself."""
+    # A code of None marks a proxy exception, a RoutingException is routing's own: no handler sees them.
+    if error.code is None or isinstance(error, RoutingException):
+        return error
+    handler = find_error_handler(app, error, _names(ctx))
+    if handler is None:
+        return error
+    return (yield from call(app, handler, inline, error))
+
+
+def handle_user_exception(ctx: Any, app: Any, error: Any, inline: bool) -> Part:
+    """The answer of whoever handles `error`; raises it again when nobody does."""
+    if isinstance(error, BadRequestKeyError) and (
+        app.debug or app.config["TRAP_BAD_REQUEST_ERRORS"]
+    ):
+        error.show_exception = True
+    if isinstance(error, HTTPException) and not app.trap_http_exception(error):
+        if app._plans.overrides.handle_http_exception:
+            return (yield from call(app, app.handle_http_exception, inline, error))
+        return (yield from handle_http_exception(ctx, app, error, inline))
+    handler = find_error_handler(app, error, _names(ctx))
+    if handler is None:
+        raise wrap(error)
+    return (yield from call(app, handler, inline, error))
+
+
+def handle_exception(ctx: Any, app: Any, error: Any, inline: bool) -> Part:
+    """The 500 answer to an error that nobody handled; raises it where exceptions propagate."""
+    if signals.got_request_exception.receivers:
+        signals.got_request_exception.send(app, _async_wrapper=app.ensure_sync, exception=error)
+    if app._propagates:
+        raise wrap(error)
+    app.log_exception((type(error), error, error.__traceback__))
+    answer: Any = InternalServerError(original_exception=error)
+    handler = find_error_handler(app, answer, _names(ctx))
+    if handler is not None:
+        answer = yield from call(app, handler, inline, answer)
+    overrides = app._plans.overrides
+    if overrides.finalize_request:
+        return (
+            yield from call(app, lambda: app.finalize_request(answer, from_error_handler=True), inline)
+        )
+    return (yield from finalize(ctx, app, answer, inline, overrides, True))
+
+
+# -- responses ------------------------------------------------------------------------------------
+
+
+def finalize(
+    ctx: Any, app: Any, rv: Any, inline: bool, overrides: Any, from_error_handler: bool
+) -> Part:
+    """A return value made into a final response: coerced, through the after hooks, its session saved."""
+    response = app.make_response(rv)
+    try:
+        if overrides.process_response:
+            response = yield from call(app, app.process_response, inline, response)
+        else:
+            response = yield from process_response(ctx, app, response, inline)
+        if signals.request_finished.receivers:
+            signals.request_finished.send(
+                app, _async_wrapper=app.ensure_sync, response=response
+            )
+    except Exception:
+        if not from_error_handler:
+            raise
+        app.logger.exception("Request finalizing failed with an error while handling an error")
+    ctx._now_final()
+    return response
+
+
+def process_response(ctx: Any, app: Any, response: Any, inline: bool) -> Part:
+    """After hooks, this request's own first, then a blueprint's before the application's, last registered first; then
+    the session is saved."""
+    is_async = app._plans.is_async
+    for hook in ctx._after_request_functions_or_none():
+        response = yield from call(app, hook, inline, response)
+    if app.after_request_funcs:
+        for name in ctx._scopes()[1]:
+            for hook in reversed(app.after_request_funcs.get(name, ())):
+                if inline and not is_async(hook):
+                    try:
+                        response = hook(response)
+                    except StopIteration as stop:
+                        raise Stopped(stop) from None
+                else:
+                    response = yield from call(app, hook, inline, response)
+    ctx._save_session(response)
+    return response
+
+
+# -- ends -----------------------------------------------------------------------------------------
+
+
+def teardown_request(ctx: Any, app: Any, exc: BaseException | None, inline: bool) -> Part:
+    """Run every `teardown_request` function, last registered first, a blueprint's before the application's, and the
+    signal. Returns the errors."""
+    errors: list[BaseException] = []
+    if app.teardown_request_funcs:
+        for name in ctx._scopes()[1]:
+            for hook in reversed(app.teardown_request_funcs.get(name, ())):
+                yield from _guarded(app, hook, exc, inline, errors)
+    if signals.request_tearing_down.receivers:
+        _send(signals.request_tearing_down, app, exc, errors)
+    return errors
+
+
+def teardown_appcontext(app: Any, exc: BaseException | None, inline: bool) -> Part:
+    """Run every `teardown_appcontext` function, last registered first, and the signal. Returns the errors."""
+    errors: list[BaseException] = []
+    for hook in reversed(app.teardown_appcontext_funcs):
+        yield from _guarded(app, hook, exc, inline, errors)
+    if signals.appcontext_tearing_down.receivers:
+        _send(signals.appcontext_tearing_down, app, exc, errors)
+    return errors
+
+
+def collect(
+    app: Any, function: Callable[..., Any], exc: BaseException | None, inline: bool
+) -> Part:
+    """Run an overridden `do_teardown_...`; returns what it raised."""
+    errors: list[BaseException] = []
+    yield from _guarded(app, function, exc, inline, errors)
+    return errors
+
+
+def _guarded(
+    app: Any,
+    hook: Callable[..., Any],
+    exc: BaseException | None,
+    inline: bool,
+    errors: list[BaseException],
+) -> Part:
+    """Run one teardown function; what it raises is kept, so that the next one runs."""
+    try:
+        if inline and not app._plans.is_async(hook):
+            hook(exc)
+        else:
+            yield from call(app, hook, inline, exc)
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        errors.append(unwrap(error))
+
+
+def _send(signal: Any, app: Any, exc: BaseException | None, errors: list[BaseException]) -> None:
+    try:
+        signal.send(app, _async_wrapper=app.ensure_sync, exc=exc)
+    except BaseException as error:
+        errors.append(error)
+

@@ -1,0 +1,153 @@
+"""What is known of an application before a request comes.
+
+Which public steps somebody overrode, the hook scopes of each endpoint, and which functions are
+async. Plans hold no hook list and no view of their own: the live containers are read on each
+request, and what is kept here is checked against what is there by identity.
+"""
+
+from __future__ import annotations
+
+import asyncio.coroutines
+import inspect
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any
+
+from ..http.sessions import SecureCookieSessionInterface
+
+STEPS = (
+    "full_dispatch_request",
+    "preprocess_request",
+    "dispatch_request",
+    "finalize_request",
+    "make_response",
+    "process_response",
+    "handle_exception",
+    "handle_user_exception",
+    "handle_http_exception",
+    "create_url_adapter",
+    "do_teardown_request",
+    "do_teardown_appcontext",
+    "ensure_sync",
+)
+"""The public methods that the pipeline replaces by its own code while nobody overrides them."""
+
+_functions_of = attrgetter(*STEPS)
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    """Whether calling `function` gives a coroutine: an `async def`, or one marked as such."""
+    return inspect.iscoroutinefunction(function) or asyncio.coroutines.iscoroutinefunction(function)
+
+
+class Overrides:
+    """Which steps of one application are not the framework's own, each an attribute that is true or false."""
+
+    __slots__ = ("functions", "quick", *STEPS)
+
+    def __init__(self, app: Any, stock: tuple[Any, ...]) -> None:
+        self.functions = _functions_of(type(app))
+        own = vars(app)
+        for name, function, ours in zip(STEPS, self.functions, stock, strict=True):
+            setattr(self, name, function is not ours or name in own)
+        # Nobody between the view and the server looks at the response object.
+        self.quick = not (
+            self.finalize_request or self.make_response or self.process_response
+        )
+
+    full_dispatch_request: bool
+    preprocess_request: bool
+    dispatch_request: bool
+    finalize_request: bool
+    make_response: bool
+    process_response: bool
+    handle_exception: bool
+    handle_user_exception: bool
+    handle_http_exception: bool
+    create_url_adapter: bool
+    do_teardown_request: bool
+    do_teardown_appcontext: bool
+    ensure_sync: bool
+
+
+Scopes = tuple[tuple[str | None, ...], tuple[str | None, ...]]
+
+APP_SCOPES: Scopes = ((None,), (None,))
+"""The scopes of a request that matched nothing: the application's alone."""
+
+
+def scopes(endpoint: str) -> Scopes:
+    """The keys of an endpoint's hooks, outermost first, and the same innermost first.
+
+    For "a.b.view" these are (None, "a", "a.b") and ("a.b", "a", None).
+    """
+    parts = endpoint.split(".")[:-1]
+    down = (None, *(".".join(parts[: n + 1]) for n in range(len(parts))))
+    return down, down[::-1]
+
+
+class Plans:
+    """An application's plans. One an app, made with it; what it keeps is bounded by what was registered."""
+
+    __slots__ = ("_kinds", "_lazy_sessions", "_scopes", "_stock", "_teardown", "overrides")
+
+    def __init__(self, app: Any, stock_class: type) -> None:
+        self._stock = _functions_of(stock_class)
+        self._teardown = self._stock[STEPS.index("do_teardown_appcontext")]
+        self._lazy_sessions: tuple[Any, bool] = (None, False)
+        self._scopes: dict[str, Scopes] = {}
+        self._kinds: dict[Any, bool] = {}
+        self.overrides = Overrides(app, self._stock)
+
+    def current(self, app: Any) -> Overrides:
+        """The overrides as they are now: class attributes are compared by identity, 0.25 µs a request.
+
+        An instance attribute is told by `forget`, which the application's `__setattr__` calls.
+        """
+        overrides = self.overrides
+        if overrides.functions != _functions_of(type(app)):
+            overrides = self.overrides = Overrides(app, self._stock)
+        return overrides
+
+    def forget(self, app: Any) -> None:
+        """A step was set or deleted on the instance: look again."""
+        self.overrides = Overrides(app, self._stock)
+
+    def tears_down_otherwise(self, app: Any) -> bool:
+        """Whether `do_teardown_appcontext` is overridden: asked by each app context, so for that step alone."""
+        return (
+            type(app).do_teardown_appcontext is not self._teardown
+            or self.overrides.do_teardown_appcontext
+        )
+
+    def opens_session_late(self, interface: Any) -> bool:
+        """Whether `interface` opens sessions as the framework's own does.
+
+        Then opening at first use cannot be told from opening at the request's begin.
+        """
+        known, late = self._lazy_sessions
+        if known is not interface:
+            late = (
+                getattr(type(interface), "open_session", None)
+                is SecureCookieSessionInterface.open_session
+                and "open_session" not in vars(interface)
+            )
+            self._lazy_sessions = (interface, late)
+        return late
+
+    def scopes(self, endpoint: str) -> Scopes:
+        """`scopes`, remembered: an endpoint's name never changes its meaning."""
+        found = self._scopes.get(endpoint)
+        if found is None:
+            found = self._scopes[endpoint] = scopes(endpoint)
+        return found
+
+    def is_async(self, function: Callable[..., Any]) -> bool:
+        """`is_async`, remembered for what is registered; asking costs 40 ns instead of 1 µs."""
+        try:
+            return self._kinds[function]
+        except KeyError:
+            kind = self._kinds[function] = is_async(function)
+            return kind
+        except TypeError:  # an unhashable callable
+            return is_async(function)
