@@ -52,7 +52,9 @@ class Site:
 
     @classmethod
     def caller(cls) -> Site:
-        """The nearest line on the stack that is not in this package.
+        """The nearest line on the stack that is the user's own.
+
+        That is one outside this package and not in an `add_url_rule` that overrides ours.
 
         Within `registering_at` it is the site given there: a blueprint replays its registrations
         long after they were written down.
@@ -61,7 +63,7 @@ class Site:
         if given is not None:
             return given
         frame: FrameType = sys._getframe(1)
-        while frame.f_back is not None and _is_ours(frame):
+        while frame.f_back is not None and _passes_on(frame):
             frame = frame.f_back
         return cls(frame.f_code.co_filename, frame.f_lineno)
 
@@ -69,7 +71,9 @@ class Site:
 _registering_at: ContextVar[Site | None] = ContextVar("demijohn.registering_at", default=None)
 
 
-def _is_ours(frame: FrameType) -> bool:
+def _passes_on(frame: FrameType) -> bool:
+    if frame.f_code.co_name == "add_url_rule":
+        return True
     return str(frame.f_globals.get("__name__")).partition(".")[0] == _PACKAGE
 
 
@@ -139,7 +143,7 @@ def _methods(given: Iterable[str] | None, view_func: ft.RouteCallable | None) ->
     if isinstance(methods, str):
         raise TypeError(
             "Allowed methods must be a list of strings,"
-            f" for example: @app.route(..., methods=[{methods!r}])"
+            f' for example: @app.route(..., methods=["{methods}"])'
         )
     return {method.upper() for method in methods}
 
