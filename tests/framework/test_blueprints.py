@@ -87,12 +87,14 @@ SCENARIOS: dict[str, Callable[[Kit, Any], Any]] = {
     "twice, two names": lambda kit, app: twice(kit, app, name="second"),
     "two with one name": lambda kit, app: [app.register_blueprint(kit.bp("bp")) for _ in range(2)],
     "nested": lambda kit, app: app.register_blueprint(nest(kit)),
-    "nested twice": lambda kit, app: [
-        app.register_blueprint(bp, name=name, url_prefix=f"/{name}")
-        for bp in [nest(kit)]
-        for name in ("one", "two")
-    ]
-    and None,
+    "nested twice": lambda kit, app: (
+        [
+            app.register_blueprint(bp, name=name, url_prefix=f"/{name}")
+            for bp in [nest(kit)]
+            for name in ("one", "two")
+        ]
+        and None
+    ),
     "nested with taken name": lambda kit, app: nest_twice(kit, app),
     "same child under two parents": lambda kit, app: shared_child(kit, app),
     "nested in itself": lambda kit, app: [bp.register_blueprint(bp) for bp in [kit.bp("bp")]],

@@ -68,17 +68,18 @@ RULES: dict[str, Any] = {
     "unknown option": lambda app: app.add_url_rule("/", "x", view(), colour="red"),
     "get with methods": lambda app: app.get("/", methods=["GET"]),
     "route": lambda app: app.route("/", endpoint="x", methods=["POST"])(view()) and None,
-    "two rules, one function": lambda app: [
-        app.add_url_rule(rule, "x", same) for same in [view()] for rule in ("/a", "/b")
-    ]
-    and None,
+    "two rules, one function": lambda app: (
+        [app.add_url_rule(rule, "x", same) for same in [view()] for rule in ("/a", "/b")] and None
+    ),
     "conflict": lambda app: [app.add_url_rule("/", "x", view()) for _ in range(2)],
     "function after endpoint": lambda app: (
-        app.add_url_rule("/", "x"),
-        app.endpoint("x")(view("late")),
-        app.add_url_rule("/b", "y", view()),
-    )
-    and None,
+        (
+            app.add_url_rule("/", "x"),
+            app.endpoint("x")(view("late")),
+            app.add_url_rule("/b", "y", view()),
+        )
+        and None
+    ),
     **{
         verb: lambda app, verb=verb: getattr(app, verb)("/", endpoint=verb)(view()) and None
         for verb in ("get", "post", "put", "delete", "patch")
