@@ -1,0 +1,211 @@
+"""Rendering of the current application's templates, compared with Flask's in Flask's contexts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import flask
+import flask.globals
+import flask.helpers
+import flask.templating
+import pytest
+from jinja2 import DictLoader, TemplateNotFound, TemplatesNotFound
+
+from demijohn.framework import signals, templates
+
+TEMPLATES = {
+    "plain.html": "plain <b>{{ value }}</b>",
+    "items.html": "{% for n in range(3) %}{{ n }}:{{ value }};{% endfor %}",
+    "known.html": "{{ request.path }} {{ g.name }} {{ session.get('k') }} {{ config.TESTING }}",
+    "plain.txt": "{{ value }}",
+    "broken.html": "{{ 1 // 0 }}",
+    "processed.html": "{{ a }} {{ value }}",
+}
+
+
+@pytest.fixture(autouse=True)
+def flask_contexts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The contexts, proxies and `stream_with_context` are Flask's."""
+    monkeypatch.setitem(sys.modules, "demijohn.framework.globals", flask.globals)
+    monkeypatch.setitem(sys.modules, "demijohn.framework.helpers", flask.helpers)
+    for name in ("_cv_app", "_cv_request", "current_app"):
+        monkeypatch.setattr(templates, name, getattr(flask.globals, name), raising=False)
+    monkeypatch.setattr(
+        templates, "stream_with_context", flask.helpers.stream_with_context, raising=False
+    )
+
+
+@pytest.fixture
+def app() -> flask.Flask:
+    app = flask.Flask(__name__, template_folder=None)
+    app.secret_key = "secret"
+    app.jinja_loader = DictLoader(TEMPLATES)
+
+    @app.context_processor
+    def processor() -> dict[str, str]:
+        return {"a": "from the processor", "value": "overridden by the call"}
+
+    return app
+
+
+@contextmanager
+def current(app: flask.Flask, kind: str) -> Iterator[None]:
+    """Make a request, only an application context, or nothing current."""
+    with ExitStack() as stack:
+        if kind == "request":
+            stack.enter_context(app.test_request_context("/path"))
+            flask.session["k"] = "kept"
+        elif kind == "app":
+            stack.enter_context(app.app_context())
+        if kind != "none":
+            flask.g.name = "<g>"
+        yield
+
+
+def outcome(module: Any, name: str, *args: Any, **kwargs: Any) -> object:
+    """What a function of the module returned, as parts if it streams; else the error's type."""
+    try:
+        result = getattr(module, name)(*args, **kwargs)
+        return result if isinstance(result, str) else list(result)
+    except Exception as error:
+        return type(error)
+
+
+SOURCES: list[Any] = [
+    *TEMPLATES,
+    "missing.html",
+    ["missing.html", "plain.txt"],
+    ["missing.html", "gone.html"],
+    [],
+]
+
+
+@pytest.mark.parametrize("kind", ["request", "app", "none"])
+@pytest.mark.parametrize("function", ["render_template", "stream_template"])
+@pytest.mark.parametrize("source", SOURCES, ids=repr)
+def test_by_name_like_flask(app: flask.Flask, source: Any, function: str, kind: str) -> None:
+    """A template by name, or the first of several, renders or fails as in Flask."""
+    with current(app, kind):
+        ours = outcome(templates, function, source, value="<v>")
+        assert ours == outcome(flask.templating, function, source, value="<v>")
+    if kind == "none":
+        assert ours is RuntimeError
+
+
+@pytest.mark.parametrize("kind", ["request", "app", "none"])
+@pytest.mark.parametrize("function", ["render_template_string", "stream_template_string"])
+@pytest.mark.parametrize("source", [*TEMPLATES.values(), "{% if %}", ""], ids=repr)
+def test_by_source_like_flask(app: flask.Flask, source: str, function: str, kind: str) -> None:
+    """A template from its source renders or fails as in Flask."""
+    with current(app, kind):
+        ours = outcome(templates, function, source, value="<v>")
+        assert ours == outcome(flask.templating, function, source, value="<v>")
+
+
+def test_template_object(app: flask.Flask) -> None:
+    """A template itself may be given in place of its name."""
+    with app.app_context():
+        template = app.jinja_env.get_template("plain.txt")
+        assert templates.render_template(template, value=1) == "1"
+        assert templates.render_template([template], value=2) == "2"
+
+
+def test_missing_templates(app: flask.Flask) -> None:
+    """The errors of Jinja name what was not found."""
+    with app.app_context():
+        with pytest.raises(TemplateNotFound, match=r"missing\.html"):
+            templates.render_template("missing.html")
+        with pytest.raises(TemplatesNotFound, match=r"a\.html, b\.html"):
+            templates.render_template(["a.html", "b.html"])
+
+
+RENDERERS: list[Callable[[], str | Iterator[str]]] = [
+    lambda: templates.render_template("plain.txt", value=1),
+    lambda: templates.render_template_string("{{ value }}", value=1),
+    lambda: templates.stream_template("plain.txt", value=1),
+    lambda: templates.stream_template_string("{{ value }}", value=1),
+]
+
+
+@pytest.mark.parametrize("kind", ["request", "app"])
+@pytest.mark.parametrize("renderer", RENDERERS)
+def test_signals(app: flask.Flask, renderer: Callable[[], Any], kind: str) -> None:
+    """One signal before and one after rendering, both with the application itself, the template
+    and the filled context."""
+    log: list[tuple[str, object, str]] = []
+
+    def before(sender: object, template: Any, context: dict[str, Any]) -> None:
+        log.append(("before", sender, context["a"]))
+        context["value"] = "changed"
+
+    async def after(sender: object, template: Any, context: dict[str, Any]) -> None:
+        log.append(("after", sender, template.render(context)))
+
+    with (
+        current(app, kind),
+        signals.before_render_template.connected_to(before, app),
+        signals.template_rendered.connected_to(after, app),
+    ):
+        result = renderer()
+        if not isinstance(result, str):
+            assert [entry[0] for entry in log] == ["before"]
+            result = "".join(result)
+    assert result == "changed"
+    assert log == [("before", app, "from the processor"), ("after", app, "changed")]
+    assert log[0][1] is app
+
+
+def test_failed_rendering_sends_no_second_signal(app: flask.Flask) -> None:
+    """`template_rendered` is not sent for a template that raised."""
+    log: list[str] = []
+
+    def after(sender: object, **_: Any) -> None:
+        log.append("after")
+
+    with app.app_context(), signals.template_rendered.connected_to(after):
+        with pytest.raises(ZeroDivisionError):
+            templates.render_template("broken.html")
+        with pytest.raises(ZeroDivisionError):
+            list(templates.stream_template("broken.html"))
+    assert log == []
+
+
+def test_stream_keeps_the_request(app: flask.Flask) -> None:
+    """A streamed template sees its request after the view returned."""
+    app.add_url_rule(
+        "/stream",
+        view_func=lambda: templates.stream_template_string("{{ request.path }} {{ g.get('x') }}"),
+    )
+    assert app.test_client().get("/stream").text == "/stream None"
+
+
+@pytest.mark.parametrize("kind", ["request", "app", "none"])
+def test_default_processor_like_flask(app: flask.Flask, kind: str) -> None:
+    """The default processor gives `g` and `request` themselves, as far as there are any."""
+    with current(app, kind):
+        ours = templates._default_template_ctx_processor()
+        theirs = flask.templating._default_template_ctx_processor()
+        assert list(ours) == list(theirs)
+        assert all(ours[name] is theirs[name] for name in theirs)
+
+
+def test_explanation_names_the_requests_blueprint(
+    app: flask.Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A template missed in a blueprint's request is explained with that blueprint's name."""
+    blueprint = flask.Blueprint("front", __name__)
+    blueprint.add_url_rule("/", "index", lambda: templates.render_template("missing.html"))
+    app.register_blueprint(blueprint)
+    app.jinja_env.loader = templates.DispatchingJinjaLoader(app)
+    app.config["EXPLAIN_TEMPLATE_LOADING"] = app.testing = True
+    with caplog.at_level("INFO"):
+        with pytest.raises(TemplateNotFound):
+            app.test_client().get("/")
+        with app.app_context(), pytest.raises(TemplateNotFound):
+            templates.render_template("missing.html")
+    inside, outside = (record.getMessage() for record in caplog.records)
+    assert "belongs to the blueprint 'front'" in inside
+    assert "belongs to the blueprint" not in outside
