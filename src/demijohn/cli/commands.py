@@ -19,8 +19,8 @@ from demijohn.cli.params import (
     Certificate,
     CertParamType,
     SeparatedPathType,
-    debug_option,
     join_cert_and_key,
+    run_debug_option,
 )
 from demijohn.framework.helpers import get_debug_flag
 from demijohn.serve.dev import (
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 # ---- run
 
 
-@click.command("run", short_help="Run a development server.", params=[debug_option])
+@click.command("run", short_help="Run a development server.", params=[run_debug_option])
 @click.option(
     "--host", "-h", default=DEFAULT_HOST, envvar="DEMIJOHN_RUN_HOST", help="Address to listen on."
 )

@@ -95,8 +95,8 @@ def find_best_app(module: ModuleType) -> CliApp:
         return app
 
     raise NoAppException(
-        f"Failed to find Flask application or factory in module '{module.__name__}'."
-        f"{_foreign_app_hint(module)} Say where it is with '{module.__name__}:name'."
+        f"Failed to find Flask application or factory in module '{module.__name__}'. "
+        + (_foreign_app_hint(module) or f"Say where it is with '{module.__name__}:name'.")
     )
 
 
@@ -125,7 +125,7 @@ def _foreign_app_hint(module: ModuleType) -> str:
             (c.__module__, c.__qualname__) == ("flask.app", "Flask") for c in type(value).__mro__
         ):
             return (
-                f" Its '{name}' was made by the Flask that is installed here;"
+                f"'{name}' was made by the Flask that is installed here;"
                 " import the class with 'from demijohn import Flask'."
             )
     return ""
@@ -173,7 +173,7 @@ def find_app_by_string(module: ModuleType, app_name: str) -> CliApp:
         return value
     raise NoAppException(
         f"A valid Flask application was not obtained from '{module.__name__}:{app_name}'."
-        f"{_foreign_app_hint(module)}"
+        + (f" {hint}" if (hint := _foreign_app_hint(module)) else "")
     )
 
 

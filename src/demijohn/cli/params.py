@@ -122,13 +122,21 @@ app_option = click.Option(
     callback=_set_app,
 )
 
-debug_option = click.Option(
-    ["--debug/--no-debug"],
-    help="Turn debug mode on or off.",
-    envvar="DEMIJOHN_DEBUG",
-    expose_value=False,
-    callback=_set_debug,
-)
+
+def _debug_option(envvar: str) -> click.Option:
+    return click.Option(
+        ["--debug/--no-debug"],
+        help="Turn debug mode on or off.",
+        envvar=envvar,
+        expose_value=False,
+        callback=_set_debug,
+    )
+
+
+# Two options, not one in both places: DEMIJOHN_DEBUG, read again for `run`, would undo the
+# `--debug` of `demijohn --debug run`.
+debug_option = _debug_option("DEMIJOHN_DEBUG")
+run_debug_option = _debug_option("DEMIJOHN_RUN_DEBUG")
 
 
 # ---- parameter types of `run`
