@@ -17,6 +17,7 @@ from werkzeug.wrappers import Request
 from demijohn.framework import registry, urls
 from demijohn.framework.blueprints import Blueprint
 from demijohn.framework.scaffold import Scaffold, setupmethod
+from demijohn.framework.sites import Site
 
 
 def _default_template_ctx_processor() -> dict[str, Any]:
@@ -73,7 +74,7 @@ class SmallApp(Scaffold):
         self.jinja_env = Environment()
         self.cli = CommandGroup(import_name)
         self.blueprints: dict[str, Blueprint] = {}
-        self.endpoint_sites: dict[str, registry.Site] = {}
+        self.endpoint_sites: dict[str, Site] = {}
         self.url_build_error_handlers: list[
             Callable[[Exception, str, dict[str, Any]], str | None]
         ] = []
@@ -191,9 +192,15 @@ def describe(app: Any) -> dict[str, Any]:
     }
 
 
-def outcome(action: Callable[[], Any]) -> tuple[str, Any]:
+def outcome(action: Callable[..., Any], *args: Any, **options: Any) -> tuple[str, Any]:
     """What an action does, comparably: its value, or its error's type and first line."""
     try:
-        return "value", action()
+        return "value", action(*args, **options)
     except Exception as error:
         return type(error).__name__, str(error).partition("\n")[0]
+
+
+def refusal(action: Callable[..., Any], *args: Any, **options: Any) -> tuple[str, Any] | None:
+    """`outcome` where only an error counts."""
+    kind, text = outcome(action, *args, **options)
+    return None if kind == "value" else (kind, text)

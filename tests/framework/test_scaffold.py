@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
+import flask.sansio.blueprints
+import flask.sansio.scaffold
 import pytest
-from registration_app import FLASK, OURS, Kit, SmallApp, describe, outcome, view
+from registration_app import FLASK, OURS, Kit, SmallApp, describe, outcome, refusal, view
 from werkzeug.exceptions import HTTPException, NotFound
 
-from demijohn.framework.registry import Site, registering_at
+from demijohn.framework.blueprints import Blueprint, BlueprintSetupState
 from demijohn.framework.scaffold import Scaffold
+from demijohn.framework.sites import Site, registering_at
 
 BOTH = pytest.mark.parametrize("kit", [OURS, FLASK], ids=lambda kit: kit.name)
 
@@ -52,6 +56,7 @@ RULES: dict[str, Any] = {
     "no methods": lambda app: app.add_url_rule("/", "x", view(), methods=[]),
     "methods as string": lambda app: app.add_url_rule("/", "x", view(), methods="POST"),
     "own OPTIONS": lambda app: app.add_url_rule("/", "x", view(), methods=["OPTIONS"]),
+    "own lower-case OPTIONS": lambda app: app.add_url_rule("/", "x", view(), methods=["options"]),
     "no automatic options": lambda app: app.add_url_rule(
         "/", "x", view(), provide_automatic_options=False
     ),
@@ -67,21 +72,18 @@ RULES: dict[str, Any] = {
     "no slash": lambda app: app.add_url_rule("nowhere", "x", view()),
     "unknown option": lambda app: app.add_url_rule("/", "x", view(), colour="red"),
     "get with methods": lambda app: app.get("/", methods=["GET"]),
-    "route": lambda app: app.route("/", endpoint="x", methods=["POST"])(view()) and None,
-    "two rules, one function": lambda app: (
-        [app.add_url_rule(rule, "x", same) for same in [view()] for rule in ("/a", "/b")] and None
-    ),
+    "route": lambda app: app.route("/", endpoint="x", methods=["POST"])(view()),
+    "two rules, one function": lambda app: [
+        app.add_url_rule(rule, "x", same) for same in [view()] for rule in ("/a", "/b")
+    ],
     "conflict": lambda app: [app.add_url_rule("/", "x", view()) for _ in range(2)],
     "function after endpoint": lambda app: (
-        (
-            app.add_url_rule("/", "x"),
-            app.endpoint("x")(view("late")),
-            app.add_url_rule("/b", "y", view()),
-        )
-        and None
+        app.add_url_rule("/", "x"),
+        app.endpoint("x")(view("late")),
+        app.add_url_rule("/b", "y", view()),
     ),
     **{
-        verb: lambda app, verb=verb: getattr(app, verb)("/", endpoint=verb)(view()) and None
+        verb: lambda app, verb=verb: getattr(app, verb)("/", endpoint=verb)(view())
         for verb in ("get", "post", "put", "delete", "patch")
     },
 }
@@ -91,8 +93,7 @@ RULES: dict[str, Any] = {
 def test_rules_are_registered_as_in_flask(name: str) -> None:
     """A rule, its methods, options and view function, or the error, come out as in Flask."""
     ours, theirs = OURS.app(), FLASK.app()
-    got, expected = outcome(lambda: RULES[name](ours)), outcome(lambda: RULES[name](theirs))
-    assert got == expected
+    assert refusal(RULES[name], ours) == refusal(RULES[name], theirs)
     assert describe(ours) == describe(theirs)
 
 
@@ -123,11 +124,8 @@ def test_conflict_names_both_places() -> None:
     """Two functions for one endpoint: the error names file and line of both registrations."""
     app = OURS.app()
 
-    @app.get("/a")
-    def page() -> str:
-        return ""
-
-    first = here() - 4
+    app.get("/a")(view("page"))
+    first = here() - 1
     with pytest.raises(AssertionError) as raised:
         app.add_url_rule("/b", "page", view("other"))
     second = here() - 1
@@ -168,7 +166,7 @@ def test_same_function_again_keeps_the_first_site() -> None:
 
 
 def test_site_of_looks_through_wrappers() -> None:
-    """Partials, decorators, methods and callable objects lead to the function that they stand for."""
+    """Partials, decorators, methods and callable objects lead to their function."""
 
     def plain() -> None: ...
 
@@ -211,11 +209,24 @@ def test_every_setup_method_asks_whether_setup_is_over(kit: Kit) -> None:
     """After the first request each method that registers something is refused by its name."""
     app = kit.app()
     app.finished = app._got_first_request = True
-    names = (
-        "get post put delete patch route add_url_rule endpoint before_request after_request"
-        " teardown_request context_processor url_value_preprocessor url_defaults errorhandler"
-        " register_error_handler"
-    ).split()
+    names = [
+        "get",
+        "post",
+        "put",
+        "delete",
+        "patch",
+        "route",
+        "add_url_rule",
+        "endpoint",
+        "before_request",
+        "after_request",
+        "teardown_request",
+        "context_processor",
+        "url_value_preprocessor",
+        "url_defaults",
+        "errorhandler",
+        "register_error_handler",
+    ]
     for name in names:
         with pytest.raises(AssertionError, match=f"The setup method '{name}' can no longer be"):
             getattr(app, name)("/")
@@ -279,8 +290,7 @@ def test_error_handlers_are_filed_as_in_flask(key: Any) -> None:
     """Codes and classes end up in the same place as in Flask, or are refused with the same type."""
     ours, theirs = OURS.app(), FLASK.app()
     handler = view("handler")
-    got = outcome(lambda: ours.errorhandler(key)(handler) is handler)
-    expected = outcome(lambda: theirs.errorhandler(key)(handler) is handler)
+    got, expected = (outcome(app.register_error_handler, key, handler) for app in (ours, theirs))
     assert got[0] == expected[0]
     assert describe(ours)["errors"] == describe(theirs)["errors"]
 
@@ -354,6 +364,29 @@ def test_root_path_is_found_from_the_import_name() -> None:
     app = SmallApp(__name__)
     assert app.root_path == os.path.dirname(os.path.abspath(__file__))
     assert repr(app) == f"<SmallApp {__name__!r}>"
+
+
+# The surface
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (Scaffold, flask.sansio.scaffold.Scaffold),
+        (Blueprint, flask.sansio.blueprints.Blueprint),
+        (BlueprintSetupState, flask.sansio.blueprints.BlueprintSetupState),
+    ],
+)
+def test_names_and_parameters_are_those_of_flask(ours: type, theirs: type) -> None:
+    """Every public name of Flask's class is there, of the same kind and with its parameters."""
+
+    def parameters(member: Any) -> Any:
+        if not callable(member):
+            return isinstance(member, property)
+        return [(p.name, p.kind) for p in inspect.signature(member).parameters.values()]
+
+    for name in ("__init__", *(n for n in dir(theirs) if not n.startswith("_"))):
+        assert parameters(getattr(ours, name)) == parameters(getattr(theirs, name)), name
 
 
 # The comparison itself

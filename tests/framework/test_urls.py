@@ -131,10 +131,8 @@ def test_urls_are_those_of_flask(path: str | None, server_name: str | None) -> N
         app.config.update(SERVER_NAME=server_name, APPLICATION_ROOT="/root")
     base = "http://example.org:8000" if server_name else "http://localhost"
     for (endpoint, values), flags in itertools.product(ENDPOINTS, FLAGS):
-        got, expected = (
-            outcome(lambda app=app: build(app, path, endpoint, {**values, **flags}, base_url=base))
-            for app in apps
-        )
+        given = {**values, **flags}
+        got, expected = (outcome(build, app, path, endpoint, given, base_url=base) for app in apps)
         assert got == expected, (endpoint, values, flags)
 
 
@@ -150,7 +148,7 @@ def test_any_text_is_quoted_as_in_flask(
     """Whatever text a variable, the anchor and the query have, the URL is Flask's."""
     query = {k: v for k, v in query.items() if k not in ("endpoint", "self", "name")}
     values = {**query, "name": name, "_anchor": anchor}
-    got, expected = (outcome(lambda app=app: build(app, "/", "user", values)) for app in SITES)
+    got, expected = (outcome(build, app, "/", "user", values) for app in SITES)
     assert got == expected
 
 
@@ -162,7 +160,7 @@ def test_values_may_be_named_like_parameters() -> None:
     app = OURS.app()
     app.add_url_rule("/<app>/<request_ctx>/<app_ctx>/<endpoint>", "x", view())
     unit = Unit(app.url_map.bind("localhost"), Matched(None))
-    values = {"app": "1", "request_ctx": "2", "app_ctx": "3", "endpoint": "4"}
+    values: dict[str, Any] = {"app": "1", "request_ctx": "2", "app_ctx": "3", "endpoint": "4"}
     assert urls.url_for(app, unit, None, "x", **values) == "/1/2/3/4"
 
 
@@ -269,7 +267,7 @@ def test_build_error_handlers_as_in_flask(steps: tuple[Any, ...]) -> None:
     results = []
     for app in (site(OURS), site(FLASK)):
         app.url_build_error_handlers.extend(answers(*steps))
-        results.append(outcome(lambda app=app: build(app, "/", "gone", {"a": 1, "_anchor": "x"})))
+        results.append(outcome(build, app, "/", "gone", {"a": 1, "_anchor": "x"}))
     assert results[0] == results[1]
 
 
@@ -316,16 +314,17 @@ def test_request_adapters_are_those_of_flask(
             request.environ["HTTP_HOST"] = host
             results.append(
                 (
-                    outcome(lambda app=app, request=request: show(app.create_url_adapter(request))),
-                    outcome(lambda request=request: request.host),
+                    outcome(bound, app, request),
+                    outcome(getattr, request, "host"),
                     request.trusted_hosts,
                 )
             )
         assert results[0] == results[1], (host, default)
 
 
-def show(adapter: MapAdapter | None) -> dict[str, Any] | None:
-    """The adapter as plain data."""
+def bound(app: Any, request: Any) -> dict[str, Any] | None:
+    """The app's adapter for a request, as plain data."""
+    adapter = app.create_url_adapter(request)
     if adapter is None:
         return None
     return {key: value for key, value in vars(adapter).items() if key != "map"}
@@ -342,7 +341,7 @@ def test_adapters_without_a_request_are_those_of_flask(
         app.config.update(
             SERVER_NAME=server_name, APPLICATION_ROOT=root, PREFERRED_URL_SCHEME="https"
         )
-        results.append(outcome(lambda app=app: show(app.create_url_adapter(None))))
+        results.append(outcome(bound, app, None))
     assert results[0] == results[1]
 
 
@@ -355,10 +354,8 @@ def test_hosts_set_on_the_request_count_without_config() -> None:
 
 
 def test_comparison_sees_a_seeded_fault() -> None:
-    """An app that ignores the request's blueprint, or binds another host, is told apart."""
+    """An app that forgets the URL defaults is told apart."""
     good, bad = site(OURS), site(OURS)
     bad.inject_url_defaults = lambda endpoint, values: None
     path, endpoint = "/outer/inner/de/leaf", ".leaf"
-    assert outcome(lambda: build(good, path, endpoint, {})) != outcome(
-        lambda: build(bad, path, endpoint, {})
-    )
+    assert outcome(build, good, path, endpoint, {}) != outcome(build, bad, path, endpoint, {})

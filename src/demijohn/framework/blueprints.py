@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from demijohn import typing as ft
 
-from .registry import Site, endpoint_from_view_func, registering_at
+from .registry import endpoint_from_view_func
 from .scaffold import (
     Scaffold,
     T_after_request,
@@ -28,6 +28,7 @@ from .scaffold import (
     T_url_value_preprocessor,
     setupmethod,
 )
+from .sites import Site, registering_at
 
 if TYPE_CHECKING:
     from werkzeug.wrappers import Response

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from werkzeug.routing import BuildError, Map, MapAdapter, Rule
 
-    from .registry import Site
+    from .sites import Site
 
 _Handler = TypeVar("_Handler", bound=ft.ErrorHandlerCallable)
 
