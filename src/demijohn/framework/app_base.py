@@ -1,0 +1,294 @@
+"""The application while it serves: the public steps of a request, each a sync method.
+
+Each can be called by hand in a pushed context, and one that is overridden, on a class or on an
+instance, is what the pipeline calls. What they do is the pipeline's; here is who is asked.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Any, AnyStr, NoReturn, TypeVar
+
+import werkzeug.utils
+from werkzeug.exceptions import BadRequest, BadRequestKeyError, HTTPException
+from werkzeug.routing import MapAdapter, RequestRedirect
+from werkzeug.wrappers import Response as BaseResponse
+
+from demijohn import typing as ft
+
+from ..context.ending import raise_errors
+from ..http.coerce import coerce
+from ..http.debughelpers import FormDataRoutingRedirect
+from . import aio, pipeline, urls
+from .app_setup import AppSetup
+from .contexts import AppContext, RequestContext
+from .globals import _cv_request, g, request_ctx
+from .helpers import send_from_directory
+from .matching import Matcher
+from .plan import STEPS, Plans, is_async
+from .wrappers import Request, Response
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+_UNSET: Any = object()
+_STEPS = frozenset(STEPS)
+T = TypeVar("T")
+
+
+class AppBase(AppSetup):
+    """An application's behaviour in requests and contexts, without servers, clients and commands."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._plans = Plans(self, AppBase)
+        self._matcher = Matcher()
+        super().__init__(*args, **kwargs)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+        if name in _STEPS:
+            self._plans.forget(self)
+
+    def __delattr__(self, name: str) -> None:
+        object.__delattr__(self, name)
+        if name in _STEPS:
+            self._plans.forget(self)
+
+    @property
+    def _propagates(self) -> bool:
+        """Whether unhandled exceptions leave the application (config `PROPAGATE_EXCEPTIONS`)."""
+        propagate: bool | None = self.config["PROPAGATE_EXCEPTIONS"]
+        return bool(self.testing or self.debug) if propagate is None else propagate
+
+    # -- contexts -----------------------------------------------------------------------------
+
+    def app_context(self) -> AppContext:
+        """Make an application context; use it with `with`."""
+        return AppContext(self)
+
+    def request_context(self, environ: WSGIEnvironment) -> RequestContext:
+        """Make a request context for a WSGI environ; an edge does so for each request."""
+        return RequestContext(self, environ)
+
+    def _match(self, ctx: RequestContext) -> None:
+        self._matcher.match(ctx, self)
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """The URL adapter of a request, or outside of one; see `urls.create_url_adapter`."""
+        return urls.create_url_adapter(self, request)
+
+    # -- the steps of a request ---------------------------------------------------------------
+
+    def full_dispatch_request(self) -> Response:
+        """Before hooks, view, error handlers and after hooks: the final response."""
+        ctx = _current_request()
+        overrides = self._plans.current(self)
+        response: Response = pipeline.step_sync(
+            pipeline.full_dispatch(ctx, self, True, overrides, False)
+        )
+        return response
+
+    def preprocess_request(self) -> ft.ResponseReturnValue | None:
+        """URL value preprocessors and before hooks; the first value that is not None, or None."""
+        rv: ft.ResponseReturnValue | None = pipeline.step_sync(
+            pipeline.preprocess(_current_request(), self, True)
+        )
+        return rv
+
+    def dispatch_request(self) -> ft.ResponseReturnValue:
+        """The return value of the matched view."""
+        self._plans.current(self)
+        rv: ft.ResponseReturnValue = pipeline.step_sync(
+            pipeline.dispatch(_current_request(), self, True)
+        )
+        return rv
+
+    def finalize_request(
+        self, rv: ft.ResponseReturnValue | HTTPException, from_error_handler: bool = False
+    ) -> Response:
+        """Make a return value the final response. With `from_error_handler` errors of the after
+        hooks are logged instead of raised."""
+        overrides = self._plans.current(self)
+        response: Response = pipeline.step_sync(
+            pipeline.finalize(_current_request(), self, rv, True, overrides, from_error_handler)
+        )
+        return response
+
+    def make_response(self, rv: ft.ResponseReturnValue) -> Response:
+        """Convert what a view returned to a response of `response_class`; see `http.coerce`."""
+        request = _current_request().request
+        return coerce(
+            rv,
+            response_class=self.response_class,
+            json=self.json,
+            environ=request.environ,
+            endpoint=request.endpoint,
+        )
+
+    def process_response(self, response: Response) -> Response:
+        """Run the after hooks on a response and save the session."""
+        final: Response = pipeline.step_sync(
+            pipeline.process_response(_current_request(), self, response, True)
+        )
+        return final
+
+    def make_default_options_response(self) -> Response:
+        """The answer to OPTIONS where the rule provides it automatically."""
+        response = self.response_class()
+        response.allow.update(request_ctx.url_adapter.allowed_methods())
+        return response
+
+    # -- errors -------------------------------------------------------------------------------
+
+    def handle_http_exception(self, e: HTTPException) -> HTTPException | ft.ResponseReturnValue:
+        """The answer of the handler for an HTTP exception, by default the exception itself."""
+        rv: HTTPException | ft.ResponseReturnValue = pipeline.step_sync(
+            pipeline.handle_http_exception(_current_request(), self, e, True)
+        )
+        return rv
+
+    def handle_user_exception(self, e: Exception) -> HTTPException | ft.ResponseReturnValue:
+        """The answer of whoever handles an exception; raises it again when nobody does."""
+        rv: HTTPException | ft.ResponseReturnValue = pipeline.step_sync(
+            pipeline.handle_user_exception(_current_request(), self, e, True)
+        )
+        return rv
+
+    def handle_exception(self, e: Exception) -> Response:
+        """The 500 response to an exception that nobody handled; raises it where they propagate."""
+        self._plans.current(self)
+        response: Response = pipeline.step_sync(
+            pipeline.handle_exception(_current_request(), self, e, True)
+        )
+        return response
+
+    def log_exception(
+        self,
+        exc_info: tuple[type, BaseException, TracebackType | None] | tuple[None, None, None],
+    ) -> None:
+        """Log an exception that becomes a 500 response."""
+        request = _current_request().request
+        self.logger.error(f"Exception on {request.path} [{request.method}]", exc_info=exc_info)  # type: ignore[arg-type]
+
+    def raise_routing_exception(self, request: Request) -> NoReturn:
+        """Raise what matching found. In debug mode a redirect that loses a form says so instead."""
+        error = request.routing_exception
+        assert error is not None
+        if (
+            not self.debug
+            or not isinstance(error, RequestRedirect)
+            or error.code in {307, 308}
+            or request.method in {"GET", "HEAD", "OPTIONS"}
+        ):
+            raise error
+        raise FormDataRoutingRedirect(request)
+
+    def trap_http_exception(self, e: Exception) -> bool:
+        """Whether an HTTP exception is treated as any other, by the two `TRAP_...` settings."""
+        if self.config["TRAP_HTTP_EXCEPTIONS"]:
+            return True
+        trap_bad_request = self.config["TRAP_BAD_REQUEST_ERRORS"]
+        if trap_bad_request is None and self.debug and isinstance(e, BadRequestKeyError):
+            return True
+        return bool(trap_bad_request) and isinstance(e, BadRequest)
+
+    def should_ignore_error(self, error: BaseException | None) -> bool:
+        """Whether teardown functions get None instead of this error; never, by default."""
+        return False
+
+    # -- ends ---------------------------------------------------------------------------------
+
+    def do_teardown_request(self, exc: BaseException | None = _UNSET) -> None:
+        """Run the `teardown_request` functions and the signal, all of them, whatever they raise."""
+        exc = pipeline.handled_exception() if exc is _UNSET else exc
+        errors = pipeline.step_sync(
+            pipeline.teardown_request(_current_request(), self, exc, True)
+        )
+        raise_errors(errors, "Errors in teardown functions of a request")
+
+    def do_teardown_appcontext(self, exc: BaseException | None = _UNSET) -> None:
+        """Run the `teardown_appcontext` functions and the signal, all of them."""
+        exc = pipeline.handled_exception() if exc is _UNSET else exc
+        errors = pipeline.step_sync(pipeline.teardown_appcontext(self, exc, True))
+        raise_errors(errors, "Errors in teardown functions of an application context")
+
+    # -- async functions ----------------------------------------------------------------------
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """`func` in a form that can be called from sync code; async ones go to `async_to_sync`."""
+        return self.async_to_sync(func) if is_async(func) else func
+
+    def async_to_sync(
+        self, func: Callable[..., Coroutine[Any, Any, Any]]
+    ) -> Callable[..., Any]:
+        """A sync function that runs the coroutine function on this thread's event loop."""
+        return aio.async_to_sync(func)
+
+    # -- helpers with an application ----------------------------------------------------------
+
+    def redirect(self, location: str, code: int = 302) -> BaseResponse:
+        """A redirect response to `location`."""
+        return werkzeug.utils.redirect(location, code=code, Response=self.response_class)
+
+    def update_template_context(self, context: dict[str, Any]) -> None:
+        """Add what the context processors give to `context`, whose own values win."""
+        ctx = _cv_request.get(None)
+        names: tuple[str | None, ...] = (None,)
+        if ctx is not None:
+            names = (None, *reversed(ctx.request.blueprints))
+        own = context.copy()
+        for name in names:
+            for function in self.template_context_processors.get(name, ()):
+                context.update(self.ensure_sync(function)())
+        context.update(own)
+
+    def make_shell_context(self) -> dict[str, Any]:
+        """The names of an interactive shell."""
+        names: dict[str, Any] = {"app": self, "g": g}
+        for processor in self.shell_context_processors:
+            names.update(processor())
+        return names
+
+    # -- files --------------------------------------------------------------------------------
+
+    def get_send_file_max_age(self, filename: str | None) -> int | None:
+        """Seconds that a client may keep a file (config `SEND_FILE_MAX_AGE_DEFAULT`)."""
+        value = self.config["SEND_FILE_MAX_AGE_DEFAULT"]
+        if isinstance(value, timedelta):
+            return int(value.total_seconds())
+        age: int | None = value
+        return age
+
+    def send_static_file(self, filename: str) -> Response:
+        """The view of the static route."""
+        if not self.has_static_folder:
+            raise RuntimeError("'static_folder' must be set to serve static_files.")
+        assert self.static_folder is not None
+        return send_from_directory(
+            self.static_folder, filename, max_age=self.get_send_file_max_age(filename)
+        )
+
+    def open_resource(
+        self, resource: str, mode: str = "rb", encoding: str | None = None
+    ) -> IO[AnyStr]:
+        """Open a file below `root_path` for reading."""
+        if mode not in {"r", "rt", "rb"}:
+            raise ValueError("Resources can only be opened for reading.")
+        path = os.path.join(self.root_path, resource)
+        return open(path, mode, encoding=None if mode == "rb" else encoding)
+
+    def open_instance_resource(
+        self, resource: str, mode: str = "rb", encoding: str | None = "utf-8"
+    ) -> IO[AnyStr]:
+        """Open a file below `instance_path`, for writing too."""
+        path = os.path.join(self.instance_path, resource)
+        return open(path, mode, encoding=None if "b" in mode else encoding)
+
+
+def _current_request() -> RequestContext:
+    """The current request context; the error outside of one explains itself."""
+    ctx: RequestContext | None = _cv_request.get(None)
+    return request_ctx._get_current_object() if ctx is None else ctx

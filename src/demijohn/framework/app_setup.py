@@ -1,0 +1,336 @@
+"""The application while it is set up: configuration, rules, blueprints, template functions, paths.
+
+What happens in a request is in `app_base`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, ValuesView
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from werkzeug.datastructures import ImmutableDict
+from werkzeug.exceptions import Aborter
+from werkzeug.routing import BuildError, Rule
+from werkzeug.routing import Map as WerkzeugMap
+from werkzeug.utils import cached_property
+
+from demijohn import typing as ft
+
+from ..http.json_provider import DefaultJSONProvider, JSONProvider
+from ..http.routing import Map
+from ..http.sessions import SecureCookieSessionInterface, SessionInterface
+from ..http.templating import Environment
+from . import registry, urls
+from .config import DEFAULTS, Config, ConfigAttribute, get_debug_flag
+from .contexts import _AppCtxGlobals
+from .error_handlers import find_error_handler
+from .globals import _cv_app, _cv_request, g, request, session
+from .helpers import get_flashed_messages
+from .logging import create_logger
+from .paths import auto_instance_path
+from .scaffold import Scaffold, setupmethod
+from .templates import DispatchingJinjaLoader, _default_template_ctx_processor
+from .wrappers import Request, Response
+
+if TYPE_CHECKING:
+    from .blueprints import Blueprint
+    from .registry import Site
+
+F = TypeVar("F", bound=Callable[..., Any])
+T_shell = TypeVar("T_shell", bound=ft.ShellContextProcessorCallable)
+T_teardown = TypeVar("T_teardown", bound=ft.TeardownCallable)
+
+_AUTOESCAPED = (".html", ".htm", ".xml", ".xhtml", ".svg")
+
+
+def _as_timedelta(value: timedelta | int | None) -> timedelta | None:
+    if value is None or isinstance(value, timedelta):
+        return value
+    return timedelta(seconds=value)
+
+
+class AppSetup(Scaffold):
+    """What an application is made of before it serves anything.
+
+    The parameters are those of `Demijohn`.
+    """
+
+    aborter_class: type[Aborter] = Aborter
+    jinja_environment: type[Environment] = Environment
+    app_ctx_globals_class: type[Any] = _AppCtxGlobals
+    config_class: type[Config] = Config
+    request_class: type[Request] = Request
+    response_class: type[Response] = Response
+    session_interface: SessionInterface = SecureCookieSessionInterface()
+    json_provider_class: type[JSONProvider] = DefaultJSONProvider
+    jinja_options: dict[str, Any] = {}
+    url_rule_class: type[Rule] = Rule
+    url_map_class: type[WerkzeugMap] = Map
+    default_config: ImmutableDict[str, Any] = DEFAULTS
+
+    testing = ConfigAttribute[bool]("TESTING")
+    secret_key = ConfigAttribute[str | bytes | None]("SECRET_KEY")
+    permanent_session_lifetime = ConfigAttribute[timedelta](
+        "PERMANENT_SESSION_LIFETIME",
+        get_converter=_as_timedelta,  # type: ignore[arg-type]
+    )
+
+    def __init__(
+        self,
+        import_name: str,
+        static_url_path: str | None = None,
+        static_folder: str | os.PathLike[str] | None = "static",
+        static_host: str | None = None,
+        host_matching: bool = False,
+        subdomain_matching: bool = False,
+        template_folder: str | os.PathLike[str] | None = "templates",
+        instance_path: str | None = None,
+        instance_relative_config: bool = False,
+        root_path: str | None = None,
+    ) -> None:
+        super().__init__(
+            import_name=import_name,
+            static_folder=static_folder,
+            static_url_path=static_url_path,
+            template_folder=template_folder,
+            root_path=root_path,
+        )
+        if instance_path is None:
+            instance_path = self.auto_find_instance_path()
+        elif not os.path.isabs(instance_path):
+            raise ValueError(
+                "If an instance path is provided it must be absolute."
+                " A relative path was given instead."
+            )
+        self.instance_path = instance_path
+        self.config = self.make_config(instance_relative_config)
+        self.aborter = self.make_aborter()
+        #: Makes and reads JSON; may be replaced.
+        self.json: JSONProvider = self.json_provider_class(self)
+        self.url_build_error_handlers: list[
+            Callable[[Exception, str, dict[str, Any]], str | None]
+        ] = []
+        self.teardown_appcontext_funcs: list[ft.TeardownCallable] = []
+        self.shell_context_processors: list[ft.ShellContextProcessorCallable] = []
+        #: Registered name -> blueprint, in the order of registration.
+        self.blueprints: dict[str, Blueprint] = {}
+        #: A place for extensions to keep their state, by name.
+        self.extensions: dict[str, Any] = {}
+        self.url_map: WerkzeugMap = self.url_map_class(host_matching=host_matching)
+        self.subdomain_matching = subdomain_matching
+        self.endpoint_sites: dict[str, Site] = {}
+        self._got_first_request = False
+
+    def _default_context_processors(self) -> list[ft.TemplateContextProcessorCallable]:
+        return [_default_template_ctx_processor]
+
+    def _check_setup_finished(self, f_name: str) -> None:
+        if self._got_first_request:
+            raise AssertionError(
+                f"The setup method '{f_name}' can no longer be called on the application. It has"
+                " already handled its first request, any changes will not be applied"
+                " consistently.\n"
+                "Make sure all imports, decorators, functions, etc. needed to set up the"
+                " application are done before running it."
+            )
+
+    # -- identity and places ------------------------------------------------------------------
+
+    @cached_property
+    def name(self) -> str:  # type: ignore[override]
+        """The import name, or the file's name for a script that is run. May be set."""
+        if self.import_name != "__main__":
+            return self.import_name
+        path: str | None = getattr(sys.modules["__main__"], "__file__", None)
+        if path is None:
+            return "__main__"
+        return os.path.splitext(os.path.basename(path))[0]
+
+    @cached_property
+    def logger(self) -> logging.Logger:
+        """The logger named like the application."""
+        return create_logger(self)
+
+    @property
+    def debug(self) -> bool:
+        """Whether debug mode is on (config `DEBUG`): errors propagate, templates reload."""
+        debug: bool = self.config["DEBUG"]
+        return debug
+
+    @debug.setter
+    def debug(self, value: bool) -> None:
+        self.config["DEBUG"] = value
+        if self.config["TEMPLATES_AUTO_RELOAD"] is None:
+            self.jinja_env.auto_reload = value
+
+    def make_config(self, instance_relative: bool = False) -> Config:
+        """The configuration that the application starts with."""
+        defaults = dict(self.default_config)
+        defaults["DEBUG"] = get_debug_flag()
+        return self.config_class(
+            self.instance_path if instance_relative else self.root_path, defaults
+        )
+
+    def make_aborter(self) -> Aborter:
+        """What `abort` calls."""
+        return self.aborter_class()
+
+    def auto_find_instance_path(self) -> str:
+        """The instance folder when none was given: beside the package, or under the prefix's `var`."""
+        return auto_instance_path(self.import_name, self.name)
+
+    # -- templates ----------------------------------------------------------------------------
+
+    @cached_property
+    def jinja_env(self) -> Environment:
+        """The template environment, made at first use."""
+        return self.create_jinja_environment()
+
+    def create_jinja_environment(self) -> Environment:
+        """Make the template environment from `jinja_options` and the configuration."""
+        options = dict(self.jinja_options)
+        options.setdefault("autoescape", self.select_jinja_autoescape)
+        if "auto_reload" not in options:
+            reload = self.config["TEMPLATES_AUTO_RELOAD"]
+            options["auto_reload"] = self.debug if reload is None else reload
+        environment = self.jinja_environment(self, **options)
+        environment.globals.update(
+            url_for=self.url_for,
+            get_flashed_messages=get_flashed_messages,
+            config=self.config,
+            # Templates get these from the context processor; an imported one sees globals alone.
+            request=request,
+            session=session,
+            g=g,
+        )
+        environment.policies["json.dumps_function"] = self.json.dumps
+        return environment
+
+    def create_global_jinja_loader(self) -> DispatchingJinjaLoader:
+        """The loader over the application's and the blueprints' template folders."""
+        return DispatchingJinjaLoader(self)
+
+    def select_jinja_autoescape(self, filename: str | None) -> bool:
+        """Whether a template is escaped: by its file's ending; text without a name is."""
+        return filename is None or filename.endswith(_AUTOESCAPED)
+
+    def _template_function(
+        self, add: Callable[[Any, str | None], None], name: str | None
+    ) -> Callable[[F], F]:
+        def decorator(f: F) -> F:
+            add(f, name)
+            return f
+
+        return decorator
+
+    @setupmethod
+    def template_filter(self, name: str | None = None) -> Callable[[F], F]:
+        """Register a template filter under `name`, by default the function's."""
+        return self._template_function(self.add_template_filter, name)
+
+    @setupmethod
+    def add_template_filter(self, f: ft.TemplateFilterCallable, name: str | None = None) -> None:
+        """Register a template filter."""
+        self.jinja_env.filters[name or f.__name__] = f
+
+    @setupmethod
+    def template_test(self, name: str | None = None) -> Callable[[F], F]:
+        """Register a template test under `name`, by default the function's."""
+        return self._template_function(self.add_template_test, name)
+
+    @setupmethod
+    def add_template_test(self, f: ft.TemplateTestCallable, name: str | None = None) -> None:
+        """Register a template test."""
+        self.jinja_env.tests[name or f.__name__] = f
+
+    @setupmethod
+    def template_global(self, name: str | None = None) -> Callable[[F], F]:
+        """Register a template global under `name`, by default the function's."""
+        return self._template_function(self.add_template_global, name)
+
+    @setupmethod
+    def add_template_global(self, f: ft.TemplateGlobalCallable, name: str | None = None) -> None:
+        """Register a template global."""
+        self.jinja_env.globals[name or f.__name__] = f
+
+    # -- rules, blueprints, hooks -------------------------------------------------------------
+
+    @setupmethod
+    def register_blueprint(self, blueprint: Blueprint, **options: Any) -> None:
+        """Add a blueprint; `options` override what it was made with."""
+        blueprint.register(self, options)
+
+    def iter_blueprints(self) -> ValuesView[Blueprint]:
+        """The blueprints in the order of their registration."""
+        return self.blueprints.values()
+
+    @setupmethod
+    def add_url_rule(
+        self,
+        rule: str,
+        endpoint: str | None = None,
+        view_func: ft.RouteCallable | None = None,
+        provide_automatic_options: bool | None = None,
+        **options: Any,
+    ) -> None:
+        """Add a URL rule; see `registry.add_url_rule` for the options and errors."""
+        registry.add_url_rule(
+            self, rule, endpoint, view_func, provide_automatic_options, **options
+        )
+
+    @setupmethod
+    def teardown_appcontext(self, f: T_teardown) -> T_teardown:
+        """Call `f(exc)` at the end of each application context."""
+        self.teardown_appcontext_funcs.append(f)
+        return f
+
+    @setupmethod
+    def shell_context_processor(self, f: T_shell) -> T_shell:
+        """Add what `f()` returns to the names of the `shell` command."""
+        self.shell_context_processors.append(f)
+        return f
+
+    def _find_error_handler(
+        self, e: Exception, blueprints: list[str]
+    ) -> ft.ErrorHandlerCallable | None:
+        return find_error_handler(self, e, blueprints)
+
+    # -- URLs ---------------------------------------------------------------------------------
+
+    def url_for(
+        self,
+        /,
+        endpoint: str,
+        *,
+        _anchor: str | None = None,
+        _method: str | None = None,
+        _scheme: str | None = None,
+        _external: bool | None = None,
+        **values: Any,
+    ) -> str:
+        """Build the URL of an endpoint; see `urls.url_for`."""
+        return urls.url_for(
+            self,
+            _cv_request.get(None),
+            _cv_app.get(None),
+            endpoint,
+            _anchor=_anchor,
+            _method=_method,
+            _scheme=_scheme,
+            _external=_external,
+            **values,
+        )
+
+    def inject_url_defaults(self, endpoint: str, values: dict[str, Any]) -> None:
+        """Let the `url_defaults` functions fill in values before a URL is built."""
+        urls.inject_url_defaults(self, endpoint, values)
+
+    def handle_url_build_error(
+        self, error: BuildError, endpoint: str, values: dict[str, Any]
+    ) -> str:
+        """Ask the build error handlers for a URL; raises `error` when none has one."""
+        return urls.handle_url_build_error(self, error, endpoint, values)

@@ -1,0 +1,64 @@
+"""Finding the rule for a request: the routing index first, Werkzeug's matcher for the rest.
+
+The answer is always Werkzeug's. The rules of the index are `http.routing`'s; building adapters is
+`urls`'.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from werkzeug.exceptions import HTTPException
+
+from ..http.routing import RouteIndex
+
+_MOST_HOSTS = 64
+
+
+class Matcher:
+    """One application's way from a request to a rule."""
+
+    __slots__ = ("_hosts", "_index")
+
+    def __init__(self) -> None:
+        self._index: RouteIndex | None = None
+        # Hosts that the URL map accepted: what is left to check of them is nothing. Bounded,
+        # because clients choose them.
+        self._hosts: set[str] = set()
+
+    def match(self, ctx: Any, app: Any) -> None:
+        """Set the request's `url_rule` and `view_args`, or its `routing_exception`."""
+        request = ctx.request
+        environ = request.environ
+        host = environ.get("HTTP_HOST")
+        if (
+            host in self._hosts
+            and "HTTP_UPGRADE" not in environ
+            and "url_adapter" not in ctx.__dict__
+            and app.config["TRUSTED_HOSTS"] is None
+            and not app.subdomain_matching
+            and not app._plans.overrides.create_url_adapter
+        ):
+            index = self._index
+            if index is None or not index.fresh() or index.url_map is not app.url_map:
+                index = self._index = RouteIndex(app.url_map)
+            if index.usable:
+                answer = index.match(environ.get("PATH_INFO", ""), environ["REQUEST_METHOD"])
+                if type(answer) is tuple:
+                    request.url_rule, request.view_args = answer
+                    return
+                if answer is not None:
+                    request.routing_exception = answer.as_exception(lambda: ctx.url_adapter)
+                    return
+        self._match_by_adapter(ctx, request, host)
+
+    def _match_by_adapter(self, ctx: Any, request: Any, host: str | None) -> None:
+        adapter = ctx.url_adapter
+        if adapter is None:
+            return
+        if host is not None and len(self._hosts) < _MOST_HOSTS:
+            self._hosts.add(host)
+        try:
+            request.url_rule, request.view_args = adapter.match(return_rule=True)
+        except HTTPException as error:
+            request.routing_exception = error

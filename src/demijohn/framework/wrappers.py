@@ -1,0 +1,35 @@
+"""`Request` and `Response` as applications use them: settings come from the current application."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..http.request import Request as HttpRequest
+from ..http.response import Response as HttpResponse
+from .globals import _cv_app
+
+if TYPE_CHECKING:
+    from ..http.request import RequestSettings
+
+
+def _current_settings() -> RequestSettings | None:
+    ctx = _cv_app.get(None)
+    return None if ctx is None else ctx.app
+
+
+class Request(HttpRequest):
+    """The request that a view sees as `request`.
+
+    Werkzeug's `Request` with the matched rule, its view arguments and blueprint, and limits that
+    default to the application's configuration and can be set for one request.
+    """
+
+    def _settings(self) -> RequestSettings | None:
+        return _current_settings()
+
+
+class Response(HttpResponse):
+    """The response that views make and hooks see: Werkzeug's, of type HTML by default."""
+
+    def _settings(self) -> RequestSettings | None:
+        return _current_settings()
