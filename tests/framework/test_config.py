@@ -216,6 +216,7 @@ ENV_VALUES = st.sampled_from(["1", "true", "null", "text", "{}", '{"A": {"B": 2}
 @example(env={"P_A": "text", "P_A__B": "1"})
 @example(env={"P_A": '{"B": {"C": 1}}', "P_A__B__C": "2", "P_A__D__E": "3"})
 @example(env={"P_A": "[1]", "P_A__B": "1"})
+@example(env={"P_A": "0", "P_A__B": "1"})
 @example(env={"P_": "1", "P___": "2", "P_a": "3"})
 def test_from_prefixed_env_like_flask(env: dict[str, str]) -> None:
     """Any set of prefixed variables gives the items, or the error, that it gives in Flask."""

@@ -106,6 +106,15 @@ def test_namespace_package_itself_with_two_portions(site: Path) -> None:
         flask.sansio.scaffold.find_package("space")
 
 
+def test_namespace_package_not_imported(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The root of a namespace package not imported yet is the working directory, as in Flask, and
+    asking does not import it."""
+    write(site, "space/mod.py")
+    monkeypatch.chdir(site.parent)
+    assert get_root_path("space") == flask.helpers.get_root_path("space") == str(site.parent)
+    assert "space" not in sys.modules
+
+
 def test_imported_namespace_package_has_no_root(site: Path) -> None:
     """The root of an imported namespace package is refused, with the remedy."""
     write(site, "space/mod.py")
