@@ -118,4 +118,5 @@ def _answer(function: Callable[..., Any], kwargs: dict[str, Any]) -> ResponseRet
     """Call a function that may be async, by way of the current application's `ensure_sync`."""
     from demijohn.framework.globals import current_app
 
-    return cast("ResponseReturnValue", current_app.ensure_sync(function)(**kwargs))
+    answer: ResponseReturnValue = current_app.ensure_sync(function)(**kwargs)
+    return answer
