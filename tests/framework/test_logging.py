@@ -28,8 +28,7 @@ NAME = f"{ABOVE}.app"
 @pytest.fixture(autouse=True)
 def flask_contexts(monkeypatch: pytest.MonkeyPatch) -> None:
     """The current request is that of Flask's contexts."""
-    monkeypatch.setitem(sys.modules, "demijohn.framework.globals", flask.globals)
-    monkeypatch.setattr(app_logging, "_cv_request", flask.globals._cv_request, raising=False)
+    monkeypatch.setattr(app_logging, "_cv_request", flask.globals._cv_request)
 
 
 @pytest.fixture(autouse=True)

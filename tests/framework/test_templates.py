@@ -29,10 +29,9 @@ TEMPLATES = {
 @pytest.fixture(autouse=True)
 def flask_contexts(monkeypatch: pytest.MonkeyPatch) -> None:
     """The contexts, proxies and `stream_with_context` are Flask's."""
-    monkeypatch.setitem(sys.modules, "demijohn.framework.globals", flask.globals)
     monkeypatch.setitem(sys.modules, "demijohn.framework.helpers", flask.helpers)
     for name in ("_cv_app", "_cv_request", "current_app"):
-        monkeypatch.setattr(templates, name, getattr(flask.globals, name), raising=False)
+        monkeypatch.setattr(templates, name, getattr(flask.globals, name))
     monkeypatch.setattr(
         templates, "stream_with_context", flask.helpers.stream_with_context, raising=False
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -21,9 +20,8 @@ Views = Any
 @pytest.fixture(autouse=True)
 def flask_contexts(monkeypatch: pytest.MonkeyPatch) -> None:
     """The current application and request are those of Flask's contexts."""
-    monkeypatch.setitem(sys.modules, "demijohn.framework.globals", flask.globals)
     for name in ("current_app", "request"):
-        monkeypatch.setattr(views, name, getattr(flask.globals, name), raising=False)
+        monkeypatch.setattr(views, name, getattr(flask.globals, name))
 
 
 def answers(make: Callable[[Views], type[Any]], *calls: tuple[str, str]) -> list[tuple[int, bytes]]:

@@ -11,6 +11,8 @@ from typing import Final, Protocol, TextIO, cast
 
 from werkzeug.local import LocalProxy
 
+from demijohn.framework.globals import _cv_request
+
 
 class LoggingApp(Protocol):
     """What the logger has to know of an application."""
@@ -28,8 +30,6 @@ class LoggingApp(Protocol):
 
 def _errors_stream() -> TextIO:
     """Return `wsgi.errors` of the current request, or `sys.stderr` as it is now (PEP 3333)."""
-    from demijohn.framework.globals import _cv_request
-
     context = _cv_request.get(None)
     if context is None:
         return sys.stderr

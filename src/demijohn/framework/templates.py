@@ -13,6 +13,7 @@ from blinker import NamedSignal
 from jinja2 import Environment as JinjaEnvironment
 from jinja2 import Template
 
+from demijohn.framework.globals import _cv_app, _cv_request, current_app
 from demijohn.framework.signals import before_render_template, template_rendered
 from demijohn.http.templating import DispatchingJinjaLoader as HttpDispatchingJinjaLoader
 
@@ -39,8 +40,6 @@ class DispatchingJinjaLoader(HttpDispatchingJinjaLoader):
     answers the current request."""
 
     def _request_blueprint(self) -> str | None:
-        from demijohn.framework.globals import _cv_request
-
         context = _cv_request.get(None)
         return None if context is None else context.request.blueprint
 
@@ -86,8 +85,6 @@ def _default_template_ctx_processor() -> dict[str, Any]:
 
     The session stays a proxy: only a read through the context counts as an access to it.
     """
-    from demijohn.framework.globals import _cv_app, _cv_request
-
     values: dict[str, Any] = {}
     app_context = _cv_app.get(None)
     if app_context is not None:
@@ -100,8 +97,6 @@ def _default_template_ctx_processor() -> dict[str, Any]:
 
 def _the_app() -> RenderingApp:
     """Return the current application itself: signals' senders are compared by identity."""
-    from demijohn.framework.globals import current_app
-
     # The proxy's static type is that of its target.
     return cast("RenderingApp", cast("Any", current_app)._get_current_object())
 
@@ -117,8 +112,6 @@ def _render(app: RenderingApp, template: Template, context: dict[str, Any]) -> s
 
 def _stream(app: RenderingApp, template: Template, context: dict[str, Any]) -> Iterator[str]:
     """Start to stream as `_render` renders; the second signal is sent after the last part."""
-    from demijohn.framework.globals import _cv_request
-
     app.update_template_context(context)
     _tell(before_render_template, app, template, context)
 

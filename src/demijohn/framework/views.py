@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
+from demijohn.framework.globals import current_app, request
+
 if TYPE_CHECKING:
     from demijohn.typing import ResponseReturnValue, RouteCallable
 
@@ -55,14 +57,20 @@ class View:
 
             def view_of_new(**kwargs: Any) -> ResponseReturnValue:
                 instance = view.view_class(*class_args, **class_kwargs)
-                return _answer(instance.dispatch_request, kwargs)
+                answer: ResponseReturnValue = current_app.ensure_sync(instance.dispatch_request)(
+                    **kwargs
+                )
+                return answer
 
             view = view_of_new
         else:
             shared = cls(*class_args, **class_kwargs)
 
             def view_of_shared(**kwargs: Any) -> ResponseReturnValue:
-                return _answer(shared.dispatch_request, kwargs)
+                answer: ResponseReturnValue = current_app.ensure_sync(shared.dispatch_request)(
+                    **kwargs
+                )
+                return answer
 
             view = view_of_shared
 
@@ -103,20 +111,11 @@ class MethodView(View):
         Raises `AssertionError` when there is none, which takes a route with more methods than
         the class has.
         """
-        from demijohn.framework.globals import request
-
         name = request.method
         method = getattr(self, name.lower(), None)
         if method is None and name == "HEAD":
             method = getattr(self, "get", None)
         if method is None:
             raise AssertionError(f"Unimplemented method {name!r}")
-        return _answer(method, kwargs)
-
-
-def _answer(function: Callable[..., Any], kwargs: dict[str, Any]) -> ResponseReturnValue:
-    """Call a function that may be async, by way of the current application's `ensure_sync`."""
-    from demijohn.framework.globals import current_app
-
-    answer: ResponseReturnValue = current_app.ensure_sync(function)(**kwargs)
-    return answer
+        answer: ResponseReturnValue = current_app.ensure_sync(method)(**kwargs)
+        return answer
