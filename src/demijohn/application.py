@@ -1,0 +1,195 @@
+"""`Demijohn` and `Blueprint`: the parts put together, as applications use them."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import IO, TYPE_CHECKING, Any, AnyStr
+
+from demijohn import typing as ft
+
+from .cli.env import load_dotenv as load_dotenv_files
+from .cli.groups import AppGroup
+from .framework.app_base import AppBase
+from .framework.blueprints import Blueprint as BlueprintBase
+from .framework.blueprints import _sentinel
+from .framework.config import get_load_dotenv
+from .framework.contexts import RequestContext
+from .framework.globals import current_app
+from .framework.helpers import send_from_directory
+from .framework.templates import _default_template_ctx_processor
+from .framework.wrappers import Response
+from .serve import dev
+from .serve.wsgi import wsgi_app as serve_wsgi
+from .testing.client import EnvironBuilder, FlaskClient
+from .testing.runner import FlaskCliRunner
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+
+class Demijohn(AppBase):
+    """A WSGI application: the registry of views, rules, hooks and settings, and what serves them.
+
+    Arguments:
+        import_name: the module or package that the application belongs to, usually `__name__`.
+        static_url_path: where static files are served; by default the folder's name.
+        static_folder: the folder with static files, below `root_path` or absolute.
+        static_host: the host of the static route; needed with `host_matching`.
+        host_matching: match rules by host (`url_map.host_matching`).
+        subdomain_matching: match rules by the subdomain below `SERVER_NAME`.
+        template_folder: the folder with templates.
+        instance_path: the instance folder, absolute.
+        instance_relative_config: load relative configuration files from the instance folder.
+        root_path: the folder of the application's files, where it cannot be found.
+    """
+
+    test_client_class: type[FlaskClient] | None = None
+    test_cli_runner_class: type[FlaskCliRunner] | None = None
+
+    def __init__(
+        self,
+        import_name: str,
+        static_url_path: str | None = None,
+        static_folder: str | os.PathLike[str] | None = "static",
+        static_host: str | None = None,
+        host_matching: bool = False,
+        subdomain_matching: bool = False,
+        template_folder: str | os.PathLike[str] | None = "templates",
+        instance_path: str | None = None,
+        instance_relative_config: bool = False,
+        root_path: str | None = None,
+    ):
+        super().__init__(
+            import_name=import_name,
+            static_url_path=static_url_path,
+            static_folder=static_folder,
+            static_host=static_host,
+            host_matching=host_matching,
+            subdomain_matching=subdomain_matching,
+            template_folder=template_folder,
+            instance_path=instance_path,
+            instance_relative_config=instance_relative_config,
+            root_path=root_path,
+        )
+        #: The commands of this application, under the `demijohn` command.
+        self.cli = AppGroup()
+        self.cli.name = self.name
+        if self.has_static_folder:
+            assert bool(static_host) == host_matching, (
+                "Invalid static_host/host_matching combination"
+            )
+            # Weak, because application and view function would keep each other alive.
+            app = weakref.ref(self)
+            self.add_url_rule(
+                f"{self.static_url_path}/<path:filename>",
+                endpoint="static",
+                host=static_host,
+                view_func=lambda **kw: app().send_static_file(**kw),  # type: ignore[union-attr]
+            )
+
+    def wsgi_app(
+        self, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        """The WSGI application proper. Put middleware around it: `app.wsgi_app = M(app.wsgi_app)`."""
+        return serve_wsgi(self, environ, start_response)
+
+    def __call__(
+        self, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        """What a WSGI server calls."""
+        return self.wsgi_app(environ, start_response)
+
+    def run(
+        self,
+        host: str | None = None,
+        port: int | None = None,
+        debug: bool | None = None,
+        load_dotenv: bool = True,
+        **options: Any,
+    ) -> None:
+        """Serve on the development server; not for production. See `serve.dev.run`."""
+        load = load_dotenv_files if get_load_dotenv(load_dotenv) else None
+        dev.run(self, host, port, debug, load, **options)
+
+    def test_client(self, use_cookies: bool = True, **kwargs: Any) -> FlaskClient:
+        """A client that calls this application. `isolated=True`: its requests join no context."""
+        cls = self.test_client_class or FlaskClient
+        return cls(self, self.response_class, use_cookies=use_cookies, **kwargs)
+
+    def test_cli_runner(self, **kwargs: Any) -> FlaskCliRunner:
+        """A runner that invokes this application's commands."""
+        cls = self.test_cli_runner_class or FlaskCliRunner
+        return cls(self, **kwargs)
+
+    def test_request_context(self, *args: Any, **kwargs: Any) -> RequestContext:
+        """A request context for a made-up request; the arguments are `EnvironBuilder`'s."""
+        builder = EnvironBuilder(self, *args, **kwargs)
+        try:
+            return self.request_context(builder.get_environ())
+        finally:
+            builder.close()
+
+
+class Blueprint(BlueprintBase):
+    """A named part of an application; see `framework.blueprints.Blueprint` for the parameters."""
+
+    def __init__(
+        self,
+        name: str,
+        import_name: str,
+        static_folder: str | os.PathLike[str] | None = None,
+        static_url_path: str | None = None,
+        template_folder: str | os.PathLike[str] | None = None,
+        url_prefix: str | None = None,
+        subdomain: str | None = None,
+        url_defaults: dict[str, Any] | None = None,
+        root_path: str | None = None,
+        cli_group: str | None = _sentinel,
+    ) -> None:
+        super().__init__(
+            name,
+            import_name,
+            static_folder,
+            static_url_path,
+            template_folder,
+            url_prefix,
+            subdomain,
+            url_defaults,
+            root_path,
+            cli_group,
+        )
+        #: The commands of this blueprint.
+        self.cli = AppGroup()
+        self.cli.name = self.name
+
+    def _default_context_processors(self) -> list[ft.TemplateContextProcessorCallable]:
+        return [_default_template_ctx_processor]
+
+    def get_send_file_max_age(self, filename: str | None) -> int | None:
+        """Seconds that a client may keep a file; the current application's setting."""
+        value = current_app.config["SEND_FILE_MAX_AGE_DEFAULT"]
+        if isinstance(value, timedelta):
+            return int(value.total_seconds())
+        age: int | None = value
+        return age
+
+    def send_static_file(self, filename: str) -> Response:
+        """The view of the blueprint's static route."""
+        if not self.has_static_folder:
+            raise RuntimeError("'static_folder' must be set to serve static_files.")
+        assert self.static_folder is not None
+        return send_from_directory(
+            self.static_folder, filename, max_age=self.get_send_file_max_age(filename)
+        )
+
+    def open_resource(
+        self, resource: str, mode: str = "rb", encoding: str | None = "utf-8"
+    ) -> IO[AnyStr]:
+        """Open a file below `root_path` for reading."""
+        if mode not in {"r", "rt", "rb"}:
+            raise ValueError("Resources can only be opened for reading.")
+        path = os.path.join(self.root_path, resource)
+        return open(path, mode, encoding=None if mode == "rb" else encoding)

@@ -1,0 +1,100 @@
+"""The WSGI edge (PEP 3333): one call of the server made a request, answered, and ended.
+
+Every request runs in a Context of its own; a streamed body is stepped in the same one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Any
+
+from ..context.stepping import Steps
+from ..framework.globals import _cv_app, _cv_request
+from ..framework.pipeline import Raised, serve_request
+from ..http.response import finish
+from .drivers import CLIENT_KEY, enclosing, hand_out, report_errors
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+_PRESERVE_KEY = "werkzeug.debug.preserve_context"
+
+
+def wsgi_app(
+    app: Any, environ: WSGIEnvironment, start_response: StartResponse
+) -> Iterable[bytes]:
+    """Serve one request."""
+    if _cv_app.get(None) is None and _cv_request.get(None) is None:
+        context, joined = copy_context(), None
+    else:
+        context, joined = enclosing(app, environ.get(CLIENT_KEY))
+    answer = context.run(_serve, app, environ, start_response, context, joined)
+    if type(answer) is Raised:
+        hand_out(context)
+        try:
+            raise answer.error
+        finally:
+            del answer
+    body: Iterable[bytes] = answer
+    return body
+
+
+def _serve(
+    app: Any, environ: WSGIEnvironment, start_response: StartResponse, context: Context, joined: Any
+) -> Any:
+    """In the request's Context: the body for the server, or the `Raised` that leaves the application."""
+    request = serve_request(app, environ, joined, True)
+    ctx, answer = next(request)
+    try:
+        if type(answer) is tuple:
+            status, headers, body = answer
+            start_response(status, headers)
+            plain = True
+        elif type(answer) is Raised:
+            body, plain = answer, True
+        else:
+            body, plain = _start(answer, environ, start_response)
+    except BaseException as error:
+        _end(app, ctx, environ, request, error)
+        raise
+    if _PRESERVE_KEY in environ:
+        _preserve(environ, ctx)
+    if plain:
+        _end(app, ctx, environ, request, None)
+        return body
+    return Steps(context, body, lambda error: _end(app, ctx, environ, request, error))
+
+
+def _start(
+    response: Any, environ: WSGIEnvironment, start_response: StartResponse
+) -> tuple[Iterable[bytes], bool]:
+    """Start a response; its body, and whether the context may end before that is sent."""
+    finished = finish(response, environ)
+    if finished is None:
+        body = response(environ, start_response)
+        return body, isinstance(body, (list, tuple))
+    status, headers, body, plain = finished
+    start_response(status, headers)
+    return body, plain
+
+
+def _end(
+    app: Any, ctx: Any, environ: WSGIEnvironment, request: Any, error: BaseException | None
+) -> None:
+    """Let the pipeline run the end, and say what it raised."""
+    mark = environ.get(CLIENT_KEY)
+    if mark is not None:
+        mark.record(ctx)
+    try:
+        request.send(error)
+    except StopIteration as stop:
+        if stop.value:
+            report_errors(app, mark, stop.value, repr(ctx))
+
+
+def _preserve(environ: WSGIEnvironment, ctx: Any) -> None:
+    """Give the contexts to a debugger or a test client, which push successors of them."""
+    preserve = environ[_PRESERVE_KEY]
+    preserve(ctx.app_ctx)
+    preserve(ctx)

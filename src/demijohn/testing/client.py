@@ -1,0 +1,232 @@
+"""The test client: Werkzeug's, with the application's defaults, sessions and contexts.
+
+A request of the client runs in a Context of its own. What pushes contexts here is `with client:`,
+which keeps the last request's as successors.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from copy import copy
+from dataclasses import dataclass
+from functools import cache
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import werkzeug.test
+from werkzeug.test import Client, TestResponse
+from werkzeug.wrappers import Request as BaseRequest
+
+from ..serve.drivers import CLIENT_KEY
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+    from ..http.sessions import SessionMixin
+
+
+class EnvironBuilder(werkzeug.test.EnvironBuilder):
+    """Builds a WSGI environ for an application; Werkzeug's, with defaults from the configuration.
+
+    Arguments:
+        app: the application.
+        path: the path, with a query if wanted, or a whole URL.
+        base_url: where the application is mounted; by default made from `SERVER_NAME` (or
+            localhost), `APPLICATION_ROOT` and `PREFERRED_URL_SCHEME`.
+        subdomain: put before `SERVER_NAME`; not together with `base_url`.
+        url_scheme: instead of `PREFERRED_URL_SCHEME`; not together with `base_url`.
+    """
+
+    def __init__(
+        self,
+        app: Any,
+        path: str = "/",
+        base_url: str | None = None,
+        subdomain: str | None = None,
+        url_scheme: str | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        assert not base_url or not (subdomain or url_scheme), (
+            'Cannot pass "subdomain" or "url_scheme" with "base_url".'
+        )
+        if base_url is None:
+            host = app.config.get("SERVER_NAME") or "localhost"
+            if subdomain:
+                host = f"{subdomain}.{host}"
+            url = urlsplit(path)
+            scheme = url.scheme or url_scheme or app.config["PREFERRED_URL_SCHEME"]
+            root = app.config["APPLICATION_ROOT"].lstrip("/")
+            base_url = f"{scheme}://{url.netloc or host}/{root}"
+            path = f"{url.path}?{url.query}" if url.query else url.path
+        self.app = app
+        super().__init__(path, base_url, *args, **kwargs)
+
+    def json_dumps(self, obj: Any, **kwargs: Any) -> str:  # type: ignore[override]
+        """Serialise as the application does."""
+        text: str = self.app.json.dumps(obj, **kwargs)
+        return text
+
+
+@cache
+def _user_agent() -> str:
+    return f"Werkzeug/{importlib.metadata.version('werkzeug')}"
+
+
+@dataclass(frozen=True, slots=True)
+class LastRequest:
+    """What a finished request left to look at: plain data, taken just before its end."""
+
+    method: str
+    url: str
+    endpoint: str | None
+    view_args: dict[str, Any] | None
+    g: dict[str, Any]
+    """What was on `g`, by name."""
+    session: dict[str, Any] | None
+    """What was in the session; None when nothing opened it."""
+
+
+class _Mark:
+    """This client's word to the edge; see `serve.drivers.ClientMark`."""
+
+    def __init__(self, client: FlaskClient, isolated: bool) -> None:
+        self._client = client
+        self.isolated = isolated
+
+    def record(self, ctx: Any) -> None:
+        request = ctx.request
+        session = ctx._session
+        view_args = request.view_args
+        self._client.last = LastRequest(
+            method=request.method,
+            url=request.url,
+            endpoint=request.endpoint,
+            view_args=None if view_args is None else dict(view_args),
+            g=dict(vars(ctx.app_ctx).get("g", {}).__dict__) if "g" in vars(ctx.app_ctx) else {},
+            session=None if session is None else dict(session),
+        )
+
+
+class FlaskClient(Client):
+    """Calls an application without a server.
+
+    A request joins an application context of the same application that the test holds, as under
+    Flask; with `isolated=True` (or the setting `TEST_CLIENT_ISOLATED`) it starts clean. In
+    `with client:` the last request's contexts stay current until the next request or the block's
+    end. `last` is a snapshot of the last request.
+    """
+
+    application: Any
+
+    def __init__(self, *args: Any, isolated: bool | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.preserve_context = False
+        self._new_contexts: list[AbstractContextManager[Any]] = []
+        self._context_stack = ExitStack()
+        self._isolated = isolated
+        self.last: LastRequest | None = None
+        self.environ_base: dict[str, Any] = {
+            "REMOTE_ADDR": "127.0.0.1",
+            "HTTP_USER_AGENT": _user_agent(),
+        }
+
+    @contextmanager
+    def session_transaction(self, *args: Any, **kwargs: Any) -> Iterator[SessionMixin]:
+        """Read and change the session of the client's cookie; saved when the block ends.
+
+        The arguments are those of `app.test_request_context`, for applications whose sessions
+        depend on the request.
+        """
+        if self._cookies is None:
+            raise TypeError("Cookies are disabled. Create a client with 'use_cookies=True'.")
+        app = self.application
+        ctx = app.test_request_context(*args, **kwargs)
+        self._add_cookies_to_wsgi(ctx.request.environ)
+        with ctx:
+            session = app.session_interface.open_session(app, ctx.request)
+        if session is None:
+            raise RuntimeError("Session backend did not open a session.")
+        yield session
+        response = app.response_class()
+        if app.session_interface.is_null_session(session):
+            return
+        with ctx:
+            app.session_interface.save_session(app, session, response)
+        self._update_cookies_from_response(
+            ctx.request.host.partition(":")[0],
+            ctx.request.path,
+            response.headers.getlist("Set-Cookie"),
+        )
+
+    def _copy_environ(self, other: WSGIEnvironment) -> WSGIEnvironment:
+        isolated = self._isolated
+        if isolated is None:
+            isolated = bool(self.application.config.get("TEST_CLIENT_ISOLATED", False))
+        environ = {**self.environ_base, **other, CLIENT_KEY: _Mark(self, isolated)}
+        if self.preserve_context:
+            environ["werkzeug.debug.preserve_context"] = self._new_contexts.append
+        return environ
+
+    def _request_from_builder_args(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> BaseRequest:
+        kwargs["environ_base"] = self._copy_environ(kwargs.get("environ_base", {}))
+        builder = EnvironBuilder(self.application, *args, **kwargs)
+        try:
+            return builder.get_request()
+        finally:
+            builder.close()
+
+    def _request_from(self, given: Any) -> BaseRequest:
+        """The request that an `EnvironBuilder`, an environ or a request stands for."""
+        if isinstance(given, werkzeug.test.EnvironBuilder):
+            builder = copy(given)
+            builder.environ_base = self._copy_environ(dict(builder.environ_base or {}))
+            return builder.get_request()
+        if isinstance(given, dict):
+            return EnvironBuilder.from_environ(
+                given, app=self.application, environ_base=self._copy_environ({})
+            ).get_request()
+        request: BaseRequest = copy(given)
+        request.environ = self._copy_environ(request.environ)
+        return request
+
+    def open(
+        self,
+        *args: Any,
+        buffered: bool = False,
+        follow_redirects: bool = False,
+        **kwargs: Any,
+    ) -> TestResponse:
+        """Send a request made from `EnvironBuilder`'s arguments, or from a builder, environ or request."""
+        if args and isinstance(args[0], (werkzeug.test.EnvironBuilder, dict, BaseRequest)):
+            request = self._request_from(args[0])
+        else:
+            request = self._request_from_builder_args(args, kwargs)
+        # What an earlier request of the same block left goes before the next one starts.
+        self._context_stack.close()
+        response = super().open(request, buffered=buffered, follow_redirects=follow_redirects)
+        response.json_module = self.application.json
+        for context in self._new_contexts:
+            self._context_stack.enter_context(context)
+        self._new_contexts.clear()
+        return response
+
+    def __enter__(self) -> FlaskClient:
+        if self.preserve_context:
+            raise RuntimeError("Cannot nest client invocations")
+        self.preserve_context = True
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.preserve_context = False
+        self._context_stack.close()
