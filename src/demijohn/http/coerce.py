@@ -1,0 +1,135 @@
+"""What a view's return value becomes: Flask's rules for `make_response`.
+
+`coerce` knows them all and makes a response; `quick` gives the bytes of the plainest values, for
+which nobody may need a response at all. Calling views and after-hooks is the pipeline's part.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import sys
+import typing as t
+
+from werkzeug.datastructures import Headers
+from werkzeug.utils import get_content_type
+from werkzeug.wrappers import Response as WerkzeugResponse
+
+if t.TYPE_CHECKING:
+    from wsgiref.types import WSGIEnvironment
+
+ResponseT = t.TypeVar("ResponseT", bound=WerkzeugResponse)
+
+_HTML: t.Final = "text/html; charset=utf-8"
+_ALLOWED: t.Final = (
+    " The return type must be a string, dict, list, tuple with headers or status, Response"
+    " instance, or WSGI callable, but it was a "
+)
+
+
+class JSONResponder(t.Protocol):
+    """A JSON provider, as far as dicts and lists are made responses by it."""
+
+    def response(self, *args: t.Any, **kwargs: t.Any) -> WerkzeugResponse: ...
+
+
+class JSONBytes(t.Protocol):
+    """A JSON provider that can give a response's body without the response."""
+
+    @property
+    def mimetype(self) -> str: ...
+
+    def response_bytes(self, obj: t.Any) -> bytes: ...
+
+
+def quick(rv: object, json: JSONBytes | None) -> tuple[bytes, str] | None:
+    """Body and content type of a plain `str`, `bytes`, `dict` or `list`, else `None`.
+
+    Holds where the response class is `Response` itself; `json` is the app's provider if its
+    `response_bytes` gives what its `response` would send, else `None`, and then a `dict` or a
+    `list` is not quick.
+    """
+    kind = type(rv)
+    if kind is str:
+        return t.cast(str, rv).encode(), _HTML
+    if kind is dict or kind is list:
+        if json is None:
+            return None
+        mimetype = json.mimetype
+        if mimetype != "application/json":
+            mimetype = get_content_type(mimetype, "utf-8")
+        return json.response_bytes(rv), mimetype
+    if kind is bytes:
+        return t.cast(bytes, rv), _HTML
+    return None
+
+
+def coerce(
+    rv: t.Any,
+    *,
+    response_class: type[ResponseT],
+    json: JSONResponder,
+    environ: WSGIEnvironment,
+    endpoint: str | None,
+) -> ResponseT:
+    """The response that `rv`, returned by the view of `endpoint`, stands for.
+
+    `rv` is a body or one of `(body, status, headers)`, `(body, status)`, `(body, headers)`. A body
+    is text, bytes, an iterator of either, a dict or list for `json`, a response, or a WSGI
+    callable, which is run on `environ`. A status given replaces the response's own; headers given
+    replace those of the same name. Raises `TypeError` for anything else, `None` above all.
+    """
+    status: t.Any = None
+    headers: t.Any = None
+    if isinstance(rv, tuple):
+        rv, status, headers = _unpack(rv)
+    if rv is None:
+        raise TypeError(
+            f"The view function for {endpoint!r} did not return a valid response. The function"
+            " either returned None or ended without a return statement."
+        )
+    response: t.Any
+    if isinstance(rv, response_class):
+        response = rv
+    elif isinstance(rv, (str, bytes, bytearray, cabc.Iterator)):
+        # The class gets status and headers at once, as it may treat them specially.
+        return response_class(t.cast(t.Any, rv), status=status, headers=headers)
+    elif isinstance(rv, (dict, list)):
+        response = json.response(rv)
+    elif isinstance(rv, WerkzeugResponse) or callable(rv):
+        response = _force(rv, response_class, environ)
+    else:
+        raise TypeError(
+            f"The view function did not return a valid response.{_ALLOWED}{type(rv).__name__}."
+        )
+    if status is not None:
+        if isinstance(status, (str, bytes, bytearray)):
+            response.status = status
+        else:
+            response.status_code = status
+    if headers:
+        response.headers.update(headers)
+    return t.cast(ResponseT, response)
+
+
+def _unpack(rv: tuple[t.Any, ...]) -> tuple[t.Any, t.Any, t.Any]:
+    if len(rv) == 3:
+        return rv
+    if len(rv) == 2:
+        body, rest = rv
+        if isinstance(rest, (Headers, dict, tuple, list)):
+            return body, None, rest
+        return body, rest, None
+    raise TypeError(
+        "The view function did not return a valid response tuple. The tuple must have the form"
+        " (body, status, headers), (body, status), or (body, headers)."
+    )
+
+
+def _force(rv: t.Any, response_class: type[ResponseT], environ: WSGIEnvironment) -> ResponseT:
+    try:
+        return t.cast(ResponseT, response_class.force_type(rv, environ))
+    except TypeError as error:
+        raise TypeError(
+            f"{error}\nThe view function did not return a valid response.{_ALLOWED}"
+            f"{type(rv).__name__}."
+        ).with_traceback(sys.exc_info()[2]) from None

@@ -1,0 +1,115 @@
+"""Parsing of query strings and form bodies: Werkzeug's parser with limits on urlencoded bodies too.
+
+Multipart bodies are Werkzeug's own business, and so is what a request does with the result.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from urllib.parse import unquote
+
+from werkzeug.datastructures import ImmutableMultiDict, MultiDict
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.formparser import FormDataParser
+from werkzeug.wsgi import LimitedStream
+
+_CHUNK: t.Final = 64 * 1024  # bytes read from the client at a time
+URLENCODED: t.Final = "application/x-www-form-urlencoded"
+
+
+def parse_pairs(text: str) -> list[tuple[str, str]]:
+    """The names and values of an urlencoded string, blank ones included; what `parse_qsl` gives
+    with Werkzeug's settings: percent-encoded bytes that are no UTF-8 stay encoded.
+
+    0.6 us where `parse_qsl` takes 2.2 (one pair, CPython 3.11).
+    """
+    pairs = []
+    for part in text.split("&"):
+        if part:
+            name, _, value = part.partition("=")
+            pairs.append((_unquote(name), _unquote(value)))
+    return pairs
+
+
+def _unquote(text: str) -> str:
+    if "+" in text:
+        text = text.replace("+", " ")
+    if "%" in text:
+        return unquote(text, errors="werkzeug.url_quote")  # the handler is Werkzeug's (its urls.py)
+    return text
+
+
+def collect(
+    pairs: list[tuple[str, str]], storage: type[MultiDict[str, t.Any]]
+) -> MultiDict[str, t.Any]:
+    """The pairs in a `storage`, the parameter storage class of a request."""
+    if storage is not ImmutableMultiDict:
+        return storage(pairs)
+    # A multidict is a dict of lists; filled as such it costs 0.3 us, its constructor, which asks
+    # abstract classes, 1.2 us.
+    lists: dict[str, list[str]] = {}
+    for name, value in pairs:
+        if name in lists:
+            lists[name].append(value)
+        else:
+            lists[name] = [value]
+    found: ImmutableMultiDict[str, t.Any] = ImmutableMultiDict.__new__(ImmutableMultiDict)
+    dict.__init__(found, lists)
+    return found
+
+
+class FormParser(FormDataParser):
+    """Werkzeug's form parser, which also holds urlencoded bodies to `max_form_parts` fields and
+    `max_form_memory_size` bytes a value (decoded), the limits of a multipart body.
+
+    The limits are asked while the body is read, so an oversized one is refused with 413 before it
+    is all in memory and before anything is parsed.
+    """
+
+    def parse(
+        self,
+        stream: t.IO[bytes],
+        mimetype: str,
+        content_length: int | None,
+        options: dict[str, str] | None = None,
+    ) -> tuple[t.IO[bytes], MultiDict[str, t.Any], MultiDict[str, t.Any]]:
+        """What `FormDataParser.parse` returns; raises `RequestEntityTooLarge`."""
+        if mimetype != URLENCODED:
+            return super().parse(stream, mimetype, content_length, options)
+        body = self._read(stream)
+        try:
+            pairs = parse_pairs(body.decode())
+        except UnicodeDecodeError:
+            if not self.silent:
+                raise
+            return stream, self.cls(), self.cls()
+        if self.max_form_parts is not None and len(pairs) > self.max_form_parts:
+            raise RequestEntityTooLarge()
+        most = self.max_form_memory_size
+        # A character has four bytes at most, so short values need no counting.
+        if most is not None and len(body) > most:
+            for _, value in pairs:
+                if len(value) > most // 4 and len(value.encode(errors="replace")) > most:
+                    raise RequestEntityTooLarge()
+        return stream, collect(pairs, self.cls), self.cls()
+
+    def _read(self, stream: t.IO[bytes]) -> bytes:
+        parts, most = self.max_form_parts, self.max_form_memory_size
+        # A byte takes at most three characters when encoded; the name gets room for one value more.
+        longest = None if most is None else 3 * most + _CHUNK
+        chunks: list[bytes] = []
+        separators = 0
+        field = 0  # bytes since the last separator
+        while chunk := stream.read(_CHUNK):
+            separators += chunk.count(b"&")
+            if parts is not None and separators > parts:
+                raise RequestEntityTooLarge()
+            last = chunk.rfind(b"&")
+            field = field + len(chunk) if last < 0 else len(chunk) - last - 1
+            if longest is not None and field > longest:
+                raise RequestEntityTooLarge()
+            chunks.append(chunk)
+            # Reading on at the very end of a stream with a maximum counts as going past it.
+            if isinstance(stream, LimitedStream) and stream.is_exhausted:
+                break
+        return b"".join(chunks)

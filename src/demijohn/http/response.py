@@ -1,0 +1,330 @@
+"""The response: Werkzeug's, made and sent by shorter ways, with Flask's defaults.
+
+`Response.build` makes one from bytes that are ready; `finish` says what a server is to be given for
+any response. What a view's return value becomes is in `coerce`.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import json
+import re
+import typing as t
+
+from werkzeug.datastructures import Headers as WerkzeugHeaders
+from werkzeug.http import HTTP_STATUS_CODES
+from werkzeug.utils import get_content_type
+from werkzeug.wrappers import Request as WerkzeugRequest
+from werkzeug.wrappers import Response as WerkzeugResponse
+from werkzeug.wsgi import ClosingIterator, FileWrapper, _RangeWrapper
+
+from .headers import Headers, check_all
+from .request import RequestSettings, settle
+
+if t.TYPE_CHECKING:
+    from datetime import datetime, timedelta
+    from http import HTTPStatus
+    from wsgiref.types import WSGIEnvironment
+
+    from _typeshed.wsgi import WSGIApplication
+
+    Body = cabc.Iterable[bytes] | bytes | cabc.Iterable[str] | str
+    HeaderSource = cabc.Mapping[str, str | cabc.Iterable[str]] | cabc.Iterable[tuple[str, str]]
+
+Finished = tuple[str, list[tuple[str, str]], cabc.Iterable[bytes], bool]
+
+# RFC 6265, 4.1.1: none of these may stand in a cookie's name or in the value of an attribute.
+_cookie_control = re.compile(r"[\x00-\x1f\x7f;]")
+_control = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+# As Werkzeug writes them; what is not here, it is asked for.
+_STATUS: t.Final = {code: f"{code} {name.upper()}" for code, name in HTTP_STATUS_CODES.items()}
+_CONTENT_TYPES: t.Final = {
+    mimetype: get_content_type(mimetype, "utf-8")
+    for mimetype in ("text/html", "text/plain", "application/json")
+}
+# What a response made or sent by the short way bypasses.
+_MADE_BY: t.Final = ("set_data", "data", "status", "status_code", "_clean_status")
+_SENT_BY: t.Final = (
+    "__call__",
+    "close",
+    "get_app_iter",
+    "get_wsgi_headers",
+    "get_wsgi_response",
+    "is_sequence",
+    "iter_encoded",
+    "status",
+    "status_code",
+)
+# A range of a sequence is made from its iterator.
+_PLAIN: t.Final[tuple[type, ...]] = (
+    *(list, tuple, str, bytes, bytearray, FileWrapper),
+    *(type(iter([])), type(iter(()))),
+)
+
+
+class Response(WerkzeugResponse):
+    """The response that Flask users know: Werkzeug's, HTML by default.
+
+    Control characters in the status line, in header names and values (a tab in a value is allowed)
+    and in cookie attributes raise `ValueError`, as does a semicolon in the latter.
+    """
+
+    default_mimetype: str | None = "text/html"
+    #: Has `loads` and `dumps`; the framework puts the app's provider here.
+    json_module: t.Any = json
+    autocorrect_location_header = False
+
+    # Whether this class leaves alone what __init__, build and finish go round.
+    _stock_making = _stock_init = _stock_sending = True
+
+    def __init_subclass__(cls, **kwargs: t.Any) -> None:
+        super().__init_subclass__(**kwargs)
+
+        def untouched(names: cabc.Iterable[str]) -> bool:
+            return all(getattr(cls, name) is getattr(Response, name) for name in names)
+
+        plain = cls.__setattr__ is object.__setattr__ and not hasattr(cls, "headers")
+        cls._stock_making = plain and untouched(_MADE_BY)
+        cls._stock_init = cls._stock_making and cls.__init__ is Response.__init__
+        cls._stock_sending = plain and untouched(_SENT_BY)
+
+    def __init__(
+        self,
+        response: Body | None = None,
+        status: int | str | HTTPStatus | None = None,
+        headers: HeaderSource | None = None,
+        mimetype: str | None = None,
+        content_type: str | None = None,
+        direct_passthrough: bool = False,
+    ) -> None:
+        """Arguments as Werkzeug's `Response` takes them. Raises `ValueError` for control
+        characters in status or headers."""
+        # 0.8 us for text without headers; by Werkzeug's constructor 3.
+        items: list[tuple[str, str]] | None = None
+        if headers is None:
+            items = []
+            kept: WerkzeugHeaders = Headers.trusted(items)
+        elif isinstance(headers, WerkzeugHeaders):
+            kept = headers
+        else:
+            kept = Headers(t.cast(t.Any, headers))
+        if not self._stock_making:
+            super().__init__(
+                response, status, t.cast(t.Any, kept), mimetype, content_type, direct_passthrough
+            )
+            return
+        self.headers = kept
+        if content_type is None:
+            if mimetype is None and (items is not None or "content-type" not in kept):
+                mimetype = self.default_mimetype
+            if mimetype is not None:
+                content_type = _CONTENT_TYPES.get(mimetype) or get_content_type(mimetype, "utf-8")
+        if content_type is not None:
+            if items is not None and type(content_type) is str and content_type.isprintable():
+                items.append(("Content-Type", content_type))
+            else:
+                kept["Content-Type"] = content_type
+        if status is None:
+            status = self.default_status
+        self._status, self._status_code = self._clean_status(status)
+        self.direct_passthrough = direct_passthrough
+        self._on_close = []
+        if response is None:
+            self.response = []
+        elif isinstance(response, (str, bytes, bytearray)):
+            body = response.encode() if isinstance(response, str) else response
+            self.response = [body]
+            if self.automatically_set_content_length:
+                if items is not None:
+                    items.append(("Content-Length", str(len(body))))
+                else:
+                    kept["Content-Length"] = str(len(body))
+        else:
+            self.response = response
+
+    @classmethod
+    def build(
+        cls, body: bytes, content_type: str, status_code: int = 200, status: str = "200 OK"
+    ) -> t.Self:
+        """What `cls(body, status, content_type=content_type)` makes, from values that are known to
+        be good: nothing is checked, and `status` has to be the line for `status_code`."""
+        if not (cls._stock_init and cls.automatically_set_content_length):
+            return cls(body, status, content_type=content_type)
+        self = cls.__new__(cls)
+        headers = Headers.__new__(Headers)
+        headers._list = [("Content-Type", content_type), ("Content-Length", str(len(body)))]
+        self.headers = headers
+        self._status = status
+        self._status_code = status_code
+        self.direct_passthrough = False
+        self._on_close = []
+        self.response = [body]
+        return self
+
+    def _settings(self) -> RequestSettings | None:
+        """Whose config holds; without any, Werkzeug's defaults do."""
+        return None
+
+    @property
+    def max_cookie_size(self) -> int:  # type: ignore[override]
+        """The size in bytes from which a cookie brings a warning; config `MAX_COOKIE_SIZE`, 0 for
+        no warning."""
+        settings = self._settings()
+        if settings is None:
+            return WerkzeugResponse.max_cookie_size
+        return settings.config["MAX_COOKIE_SIZE"]  # type: ignore[no-any-return]
+
+    def _clean_status(self, value: str | int | HTTPStatus) -> tuple[str, int]:
+        if type(value) is int and value in _STATUS:
+            return _STATUS[value], value
+        line, code = super()._clean_status(value)
+        if not line.isprintable() and _control.search(line):
+            raise ValueError(f"The status line must not contain control characters: {line!r}.")
+        return line, code
+
+    @classmethod
+    def force_type(
+        cls, response: WerkzeugResponse | WSGIApplication, environ: WSGIEnvironment | None = None
+    ) -> t.Self:
+        """`response` as an instance of this class: changed in place if it is a response, else made
+        by running it as a WSGI application on `environ`. Raises `TypeError` without an environ for
+        that."""
+        if not isinstance(response, WerkzeugResponse) and environ is not None:
+            request = environ.get("werkzeug.request")
+            if isinstance(request, WerkzeugRequest):
+                settle(request)  # the application may change the environ
+        forced = super().force_type(t.cast(t.Any, response), environ)
+        if type(forced.headers) is WerkzeugHeaders:
+            forced.headers.__class__ = Headers
+        return t.cast("t.Self", forced)
+
+    def set_cookie(
+        self,
+        key: str,
+        value: str = "",
+        max_age: timedelta | int | None = None,
+        expires: str | datetime | int | float | None = None,
+        path: str | None = "/",
+        domain: str | None = None,
+        secure: bool = False,
+        httponly: bool = False,
+        samesite: str | None = None,
+        partitioned: bool = False,
+    ) -> None:
+        """Adds a `Set-Cookie` header; `max_age` is in seconds. Raises `ValueError` for a semicolon
+        or a control character in anything but the value, which is quoted."""
+        given = (
+            ("name", key),
+            ("max_age", max_age),
+            ("expires", expires),
+            ("path", path),
+            ("domain", domain),
+            ("samesite", samesite),
+        )
+        for what, text in given:
+            if isinstance(text, str) and _cookie_control.search(text):
+                raise ValueError(
+                    f"A cookie's {what} must not contain semicolons or control characters:"
+                    f" {text!r}."
+                )
+        super().set_cookie(
+            key,
+            value,
+            max_age=max_age,
+            expires=expires,
+            path=path,
+            domain=domain,
+            secure=secure,
+            httponly=httponly,
+            samesite=samesite,
+            partitioned=partitioned,
+        )
+
+
+def finish(response: object, environ: WSGIEnvironment) -> Finished | None:
+    """What a server is to be given: status line, headers, body, and whether the body is plain.
+
+    The same as `response(environ, start_response)` would hand over (PEP 3333), for HEAD and for
+    statuses without a body too. A plain body (list, tuple, file wrapper) needs no context while it
+    is sent. `None` means that the response wants to be called: it is no Werkzeug response, or its
+    class overrides `__call__`. Raises `ValueError` for control characters in headers.
+    """
+    if not isinstance(response, WerkzeugResponse):
+        return None
+    if isinstance(response, Response) and response._stock_sending:
+        body = response.response
+        headers = response.headers
+        if (
+            (type(body) is list or type(body) is tuple)
+            and type(headers) is Headers
+            and not response.direct_passthrough
+        ):
+            return _finish_sequence(response, body, headers._list, environ)
+        return _finish_by_methods(response, environ, _is_plain(body, environ))
+    cls = type(response)
+    if cls.__call__ is not WerkzeugResponse.__call__:
+        return None
+    if (
+        cls.get_app_iter is WerkzeugResponse.get_app_iter
+        and cls.get_wsgi_response is WerkzeugResponse.get_wsgi_response
+    ):
+        plain = _is_plain(response.response, environ)
+        return _finish_by_methods(response, environ, plain)
+    return _finish_by_methods(response, environ, None)
+
+
+def _finish_sequence(
+    response: Response,
+    body: list[t.Any] | tuple[t.Any, ...],
+    items: list[tuple[str, str]],
+    environ: WSGIEnvironment,
+) -> Finished:
+    """0.4 us for a page or a JSON document; Werkzeug's methods take 6."""
+    length = False
+    for name, _ in items:
+        # "location", "content-length" and "content-location" by their lengths first.
+        size = len(name)
+        if size == 14 and name.lower() == "content-length":
+            length = True
+        elif (size == 8 and name.lower() == "location") or (
+            size == 16 and name.lower() == "content-location"
+        ):
+            return _finish_by_methods(response, environ, True)
+    code = response._status_code
+    if code < 200 or code == 204 or code == 304:
+        return _finish_by_methods(response, environ, True)
+    chunks: cabc.Iterable[bytes] = body
+    for chunk in body:
+        if type(chunk) is not bytes:
+            chunks = [part.encode() if isinstance(part, str) else part for part in body]
+            break
+    items = items.copy()
+    if not length and response.automatically_set_content_length:
+        items.append(("Content-Length", str(sum(map(len, t.cast(list[bytes], chunks))))))
+    if environ["REQUEST_METHOD"] == "HEAD":
+        chunks = ()
+    if response._on_close:
+        chunks = ClosingIterator(chunks, response.close)
+    return response._status, items, chunks, True
+
+
+def _finish_by_methods(
+    response: WerkzeugResponse, environ: WSGIEnvironment, plain: bool | None
+) -> Finished:
+    """By Werkzeug's way; `plain` is `None` where only the body that comes out can tell."""
+    body, status, items = response.get_wsgi_response(environ)
+    check_all(items)
+    if plain is None:
+        plain = isinstance(body, (list, tuple))
+    return status, items, body, plain
+
+
+def _is_plain(body: object, environ: WSGIEnvironment) -> bool:
+    """Whether a response's body is data or a file, and not code that runs while it is sent."""
+    if isinstance(body, _RangeWrapper):
+        body = body.iterable
+    if isinstance(body, _PLAIN):
+        return True
+    wrapper = environ.get("wsgi.file_wrapper")
+    return isinstance(wrapper, type) and isinstance(body, wrapper)
