@@ -1,0 +1,100 @@
+"""The judgement on Flask's own tests (conformance/results.py) is right and fails when it should."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from conformance.results import (
+    EXPECTED,
+    Cause,
+    Expected,
+    Result,
+    complaints,
+    judge,
+    read_expected,
+    read_junit,
+    read_reference,
+)
+
+REFERENCE = ["tests/a.py::test_1", "tests/a.py::test_2", "tests/a.py::test_3"]
+ALL_PASS = {test: Result("passed") for test in REFERENCE}
+KNOWN = Expected(2, (Cause("a cause", ("tests/a.py::test_3",)),))
+
+
+def test_the_recorded_lists_fit_each_other() -> None:
+    """489 tests pass on Flask, and every known failure is one of them."""
+    reference = read_reference()
+    expected = read_expected(EXPECTED.read_text())
+    assert len(reference) == len(set(reference)) == 489
+    assert expected.known <= set(reference)
+    assert expected.threshold >= 400
+    assert len(reference) - len(expected.known) >= expected.threshold
+
+
+def test_a_run_as_recorded_succeeds() -> None:
+    """Known failures fail, the rest pass, enough pass: nothing to complain about."""
+    results = ALL_PASS | {REFERENCE[2]: Result("failed", "boom")}
+    verdict = judge(REFERENCE, results, KNOWN)
+    assert (verdict.passed, verdict.known) == (REFERENCE[:2], REFERENCE[2:])
+    assert complaints(verdict, KNOWN) == []
+
+
+@pytest.mark.parametrize("how", ["failed", "skipped", "missing"])
+def test_a_lost_test_fails_the_run(how: str) -> None:
+    """A test that no cause names must pass, even when enough others do."""
+    results = ALL_PASS | {REFERENCE[0]: Result(how)}
+    if how == "missing":
+        del results[REFERENCE[0]]
+    verdict = judge(REFERENCE, results, Expected(2))
+    assert verdict.unexpected == [REFERENCE[0]]
+    assert complaints(verdict, Expected(2)) == ["1 that are recorded as passing do not"]
+
+
+def test_too_few_fail_the_run() -> None:
+    """Below the threshold the run fails, whatever the causes explain."""
+    expected = Expected(3, KNOWN.causes)
+    results = ALL_PASS | {REFERENCE[2]: Result("failed")}
+    assert complaints(judge(REFERENCE, results, expected), expected) == ["only 2 pass; 3 must"]
+
+
+def test_a_stale_record_fails_the_run() -> None:
+    """A known failure that passes, and one that does not exist, must be taken out."""
+    expected = Expected(2, (Cause("a", (REFERENCE[2], "tests/a.py::test_gone")),))
+    found = complaints(judge(REFERENCE, ALL_PASS, expected), expected)
+    assert len(found) == 2
+    assert "take them out" in found[0]
+    assert "test_gone" in found[1]
+
+
+def test_a_test_stands_under_one_cause() -> None:
+    """The same test under two causes is refused."""
+    cause = '[[cause]]\ntitle = "t"\ntests = ["tests/a.py::test_1"]\n'
+    with pytest.raises(ValueError, match="two causes"):
+        read_expected("threshold = 1\n" + cause + cause)
+
+
+def test_junit_names_become_node_ids(tmp_path: Path) -> None:
+    """Modules, classes, parameters and modules that do not import keep the ids pytest prints."""
+    file = tmp_path / "junit.xml"
+    file.write_text(
+        """<testsuites><testsuite>
+        <testcase classname="tests.test_a" name="test_x[a.b-1]"/>
+        <testcase classname="tests.test_a.TestC" name="test_y">
+          <failure message="AssertionError: no&#10;more">trace</failure></testcase>
+        <testcase classname="tests.test_a" name="test_z"><skipped message="why"/></testcase>
+        <testcase classname="tests.test_a" name="test_twice"/>
+        <testcase classname="tests.test_a" name="test_twice">
+          <error message="at teardown"/></testcase>
+        <testcase classname="" name="tests.test_gone">
+          <error message="collection failure"/></testcase>
+        </testsuite></testsuites>"""
+    )
+    assert read_junit(file) == {
+        "tests/test_a.py::test_x[a.b-1]": Result("passed"),
+        "tests/test_a.py::TestC::test_y": Result("failed", "AssertionError: no"),
+        "tests/test_a.py::test_z": Result("skipped", "why"),
+        "tests/test_a.py::test_twice": Result("failed", "at teardown"),
+        "tests.test_gone": Result("failed", "collection failure"),
+    }
