@@ -48,7 +48,9 @@ def run(python: Path, folder: Path, plugin: str | None, options: argparse.Namesp
         )
     if not junit.exists():
         print(junit.with_suffix(".log").read_text()[-3000:])
-        raise SystemExit(f"Flask's tests did not end within {options.timeout:g} s; see above.")
+        raise SystemExit(
+            f"Flask's tests did not run to their end in {options.timeout:g} s; see above."
+        )
     return junit
 
 
