@@ -1,3 +1,122 @@
-"""Demijohn: Flask's API on a context core that owns its units of work."""
+"""Demijohn: Flask's API on a context core that owns its units of work.
+
+Importing the package loads little: each public name is looked up in `_HOMES` at its first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+FLASK_API = "3.1.3"
+"""The release of Flask whose public names and behaviour this package has."""
+
+if TYPE_CHECKING:
+    from . import json as json
+    from .application import Blueprint as Blueprint
+    from .application import Demijohn as Demijohn
+    from .application import Demijohn as Flask
+    from .compat.alias import install_as_flask as install_as_flask
+    from .framework.config import Config as Config
+    from .framework.contexts import after_this_request as after_this_request
+    from .framework.contexts import copy_current_request_context as copy_current_request_context
+    from .framework.contexts import has_app_context as has_app_context
+    from .framework.contexts import has_request_context as has_request_context
+    from .framework.helpers import abort as abort
+    from .framework.helpers import flash as flash
+    from .framework.helpers import get_flashed_messages as get_flashed_messages
+    from .framework.helpers import get_template_attribute as get_template_attribute
+    from .framework.helpers import make_response as make_response
+    from .framework.helpers import redirect as redirect
+    from .framework.helpers import send_file as send_file
+    from .framework.helpers import send_from_directory as send_from_directory
+    from .framework.helpers import stream_with_context as stream_with_context
+    from .framework.helpers import url_for as url_for
+    from .framework.json import jsonify as jsonify
+    from .framework.signals import appcontext_popped as appcontext_popped
+    from .framework.signals import appcontext_pushed as appcontext_pushed
+    from .framework.signals import appcontext_tearing_down as appcontext_tearing_down
+    from .framework.signals import before_render_template as before_render_template
+    from .framework.signals import got_request_exception as got_request_exception
+    from .framework.signals import message_flashed as message_flashed
+    from .framework.signals import request_finished as request_finished
+    from .framework.signals import request_started as request_started
+    from .framework.signals import request_tearing_down as request_tearing_down
+    from .framework.signals import template_rendered as template_rendered
+    from .framework.templates import render_template as render_template
+    from .framework.templates import render_template_string as render_template_string
+    from .framework.templates import stream_template as stream_template
+    from .framework.templates import stream_template_string as stream_template_string
+    from .framework.wrappers import Request as Request
+    from .framework.wrappers import Response as Response
+    from .globals import app_ctx as app_ctx
+    from .globals import current_app as current_app
+    from .globals import g as g
+    from .globals import request as request
+    from .globals import request_ctx as request_ctx
+    from .globals import session as session
+
+_HOMES = {
+    "application": ("Blueprint", "Demijohn", "Flask"),
+    "compat.alias": ("install_as_flask",),
+    "framework.config": ("Config",),
+    "framework.contexts": (
+        "after_this_request",
+        "copy_current_request_context",
+        "has_app_context",
+        "has_request_context",
+    ),
+    "framework.globals": ("app_ctx", "current_app", "g", "request", "request_ctx", "session"),
+    "framework.helpers": (
+        "abort",
+        "flash",
+        "get_flashed_messages",
+        "get_template_attribute",
+        "make_response",
+        "redirect",
+        "send_file",
+        "send_from_directory",
+        "stream_with_context",
+        "url_for",
+    ),
+    "framework.json": ("jsonify",),
+    "framework.signals": (
+        "appcontext_popped",
+        "appcontext_pushed",
+        "appcontext_tearing_down",
+        "before_render_template",
+        "got_request_exception",
+        "message_flashed",
+        "request_finished",
+        "request_started",
+        "request_tearing_down",
+        "template_rendered",
+    ),
+    "framework.templates": (
+        "render_template",
+        "render_template_string",
+        "stream_template",
+        "stream_template_string",
+    ),
+    "framework.wrappers": ("Request", "Response"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = ("FLASK_API", "json", *_HOME_OF)  # noqa: PLE0604  # strings, from the table
+
+
+def __getattr__(name: str) -> Any:
+    if name == "json":
+        return importlib.import_module(f"{__name__}.json")
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

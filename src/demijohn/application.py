@@ -133,6 +133,10 @@ class Demijohn(AppBase):
             builder.close()
 
 
+Flask = Demijohn
+"""The name under which an application written for Flask imports the class."""
+
+
 class Blueprint(BlueprintBase):
     """A named part of an application; see `framework.blueprints.Blueprint` for the parameters."""
 

@@ -22,7 +22,7 @@ from demijohn.cli.params import (
     join_cert_and_key,
     run_debug_option,
 )
-from demijohn.framework.helpers import get_debug_flag
+from demijohn.framework.config import get_debug_flag
 from demijohn.serve.dev import (
     DEFAULT_HOST,
     DEFAULT_PORT,

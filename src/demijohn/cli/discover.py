@@ -23,7 +23,7 @@ from werkzeug.routing import Map
 
 from demijohn.framework.app_base import AppBase
 from demijohn.framework.globals import current_app
-from demijohn.framework.helpers import get_debug_flag, get_load_dotenv
+from demijohn.framework.config import get_debug_flag, get_load_dotenv
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

@@ -10,6 +10,7 @@ A user's `StopIteration` cannot leave a generator as itself; it travels in a `St
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Generator
 from typing import Any, TypeAlias
 
@@ -19,6 +20,7 @@ from werkzeug.routing import RoutingException
 from ..http.coerce import quick
 from . import signals
 from .error_handlers import find_error_handler
+from .wrappers import Response
 
 Part: TypeAlias = Generator[Any, Any, Any]
 
@@ -162,10 +164,13 @@ def full_dispatch(ctx: Any, app: Any, inline: bool, overrides: Any, may_be_quick
                 rv = yield from handle_user_exception(ctx, app, error, inline)
         finally:
             del error
-    if may_be_quick and overrides.quick and not ctx._is_observed(app):
-        answer = quick(rv, app)
-        if answer is not None:
-            return answer
+    if may_be_quick and overrides.quick and app.response_class is Response:
+        provider = app.json
+        json = None if provider.has_own_response() else provider
+        if not ctx._is_observed(app) and (plain := quick(rv, json)) is not None:
+            body, content_type = plain
+            headers = [("Content-Type", content_type), ("Content-Length", str(len(body)))]
+            return "200 OK", headers, () if ctx.request.method == "HEAD" else (body,)
     if overrides.finalize_request:
         return (yield from call(app, app.finalize_request, inline, rv))
     return (yield from finalize(ctx, app, rv, inline, overrides, False))
@@ -381,6 +386,11 @@ def _guarded(
         raise
     except BaseException as error:
         errors.append(unwrap(error))
+
+
+def handled_exception() -> BaseException | None:
+    """The exception that the calling code is handling, if any."""
+    return sys.exc_info()[1]
 
 
 def _send(signal: Any, app: Any, exc: BaseException | None, errors: list[BaseException]) -> None:

@@ -89,7 +89,7 @@ def scopes(endpoint: str) -> Scopes:
 class Plans:
     """An application's plans. One an app, made with it; what it keeps is bounded by what was registered."""
 
-    __slots__ = ("_kinds", "_lazy_sessions", "_scopes", "_stock", "_teardown", "overrides")
+    __slots__ = ("_kinds", "_lazy_sessions", "_scopes", "_stock", "_teardown", "overrides", "reported_leftover")
 
     def __init__(self, app: Any, stock_class: type) -> None:
         self._stock = _functions_of(stock_class)
@@ -98,6 +98,8 @@ class Plans:
         self._scopes: dict[str, Scopes] = {}
         self._kinds: dict[Any, bool] = {}
         self.overrides = Overrides(app, self._stock)
+        #: Whether a context found at a server edge was reported already.
+        self.reported_leftover = False
 
     def current(self, app: Any) -> Overrides:
         """The overrides as they are now: class attributes are compared by identity, 0.25 µs a request.

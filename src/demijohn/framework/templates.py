@@ -122,7 +122,7 @@ def _stream(app: RenderingApp, template: Template, context: dict[str, Any]) -> I
     if _cv_request.get(None) is None:
         return parts()
 
-    from demijohn.framework.helpers import stream_with_context
+    from demijohn.framework.streams import stream_with_context
 
     return stream_with_context(parts())
 

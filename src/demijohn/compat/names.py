@@ -1,0 +1,37 @@
+"""Which of this package's modules stand for which of Flask's."""
+
+from __future__ import annotations
+
+from typing import Final
+
+FLASK_VERSION: Final = "3.1.3"
+"""What the alias says that it is."""
+
+MODULES: Final = frozenset(
+    {
+        "app",
+        "blueprints",
+        "cli",
+        "config",
+        "ctx",
+        "debughelpers",
+        "globals",
+        "helpers",
+        "json",
+        "json.provider",
+        "json.tag",
+        "logging",
+        "sansio",
+        "sansio.app",
+        "sansio.blueprints",
+        "sansio.scaffold",
+        "sessions",
+        "signals",
+        "templating",
+        "testing",
+        "typing",
+        "views",
+        "wrappers",
+    }
+)
+"""Flask's submodules; each is here under the same name."""

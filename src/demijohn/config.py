@@ -1,0 +1,6 @@
+"""Flask's path to the configuration; it lives in `demijohn.framework.config`."""
+
+from .framework.config import Config as Config
+from .framework.config import ConfigAttribute as ConfigAttribute
+
+__all__ = ("Config", "ConfigAttribute")
