@@ -6,6 +6,7 @@ Importing the package loads little: each public name is looked up in `_HOMES` at
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -114,9 +115,10 @@ def __getattr__(name: str) -> Any:
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
+    # The builtin `globals` is hidden here: `demijohn.globals` is a module of this package.
+    setattr(sys.modules[__name__], name, value)
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*vars(sys.modules[__name__]), *__all__})
