@@ -103,14 +103,20 @@ _HOMES = {
     ),
     "framework.wrappers": ("Request", "Response"),
 }
+_MODULES = frozenset(
+    ("app", "blueprints", "config", "ctx", "globals", "helpers", "json", "logging", "sansio")
+    + ("sessions", "signals", "templating", "typing", "views", "wrappers")
+)
+"""The submodules that are there after `import flask`, so after `import demijohn` too."""
+
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = ("FLASK_API", "json", *_HOME_OF)  # noqa: PLE0604  # strings, from the table
 
 
 def __getattr__(name: str) -> Any:
-    if name == "json":
-        return importlib.import_module(f"{__name__}.json")
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
     home = _HOME_OF.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -130,7 +130,7 @@ class RequestContext(Context, stack=request_stack):
     """The app context that this request runs with: its own, or the one that it joined."""
 
     flashes: list[tuple[str, str]] | None = None
-    _session: Any = None
+    _opened: Any = None
     _own_app_ctx: AppContext | None = None
     _parent: RequestContext | None = None
     _sharing: _Sharing | None = None
@@ -151,7 +151,7 @@ class RequestContext(Context, stack=request_stack):
             request.json_module = app.json
         self.request = request
         if session is not None:
-            self._session = session
+            self._opened = session
 
     @lazy
     def _after_request_functions(self) -> list[Callable[[Any], Any]]:
@@ -179,16 +179,22 @@ class RequestContext(Context, stack=request_stack):
     def session(self) -> Any:
         """The session of this request. Reading it marks it as accessed (`Vary: Cookie`)."""
         session = self._session
-        if session is None:
-            assert self._state is not State.NEW, "The session has not yet been opened."
-            session = self._open_session()
+        assert session is not None, "The session has not yet been opened."
         session.accessed = True
+        return session
+
+    @property
+    def _session(self) -> Any:
+        """The session without marking it; None before the first push. Opened at the first look."""
+        session = self._opened
+        if session is None and self._state is not State.NEW:
+            session = self._open_session()
         return session
 
     def _open_session(self) -> Any:
         parent = self._parent
         if parent is not None:
-            session = parent._session if parent._session is not None else parent._open_session()
+            session = parent._session
             if parent._final:
                 parent._freeze_session(session)
         else:
@@ -196,25 +202,23 @@ class RequestContext(Context, stack=request_stack):
             session = interface.open_session(self.app, self.request)
             if session is None:
                 session = interface.make_null_session(self.app)
-        self._session = session
+        self._opened = session
         return session
 
     def _save_session(self, response: Any) -> None:
         app = self.app
         interface = app.session_interface
+        if self._opened is None and interface.untouched(app, self.request.environ):
+            return
         session = self._session
-        if session is None:
-            if interface.untouched(app, self.request.environ):
-                return
-            session = self._open_session()
         if not interface.is_null_session(session):
             interface.save_session(app, session, response)
 
     def _now_final(self) -> None:
         """The response is final: what shares the session can no longer reach the client."""
         self._final = True
-        if self._sharing is not None and self._session is not None:
-            self._freeze_session(self._session)
+        if self._sharing is not None and self._opened is not None:
+            self._freeze_session(self._opened)
 
     def _freeze_session(self, session: Any) -> None:
         freeze = getattr(session, "freeze", None)
@@ -234,7 +238,7 @@ class RequestContext(Context, stack=request_stack):
     def _is_observed(self, app: Any) -> bool:
         """Whether anybody but the server looks at this request's response object."""
         if (
-            self._session is not None
+            self._opened is not None
             or signals.request_finished.receivers
             or "_after_request_functions" in self.__dict__
         ):
@@ -262,7 +266,7 @@ class RequestContext(Context, stack=request_stack):
             self.app,
             environ=self.request.environ,
             request=self.request,
-            session=self._session,
+            session=self._opened,
         )
         if self._sharing is None:
             self._sharing = _Sharing(self.request)
@@ -292,7 +296,7 @@ class RequestContext(Context, stack=request_stack):
         if self._parent is not None:
             return
         self._final = False
-        if self._session is None and not self.app._plans.opens_session_late(
+        if self._opened is None and not self.app._plans.opens_session_late(
             self.app.session_interface
         ):
             self._open_session()

@@ -22,31 +22,43 @@ class ContextStream(Generic[T]):
 
     def __init__(self, ctx: RequestContext, iterator: Iterator[T]) -> None:
         self._ctx = ctx
-        self._iterator = iterator
+        self._iterator: Iterator[T] | None = iterator
         self._hold = ctx.hold()
 
     def __iter__(self) -> Iterator[T]:
         return self
 
     def __next__(self) -> T:
+        iterator = self._iterator
+        if iterator is None:
+            raise StopIteration
         try:
-            return self._borrowing(self._iterator.__next__)
+            return self._borrowing(iterator.__next__)
+        except StopIteration:
+            self.close()
+            raise
         except BaseException as error:
-            self._hold.release(None if isinstance(error, StopIteration) else error)
+            self._finish(error)
             raise
 
     def close(self) -> None:
-        """Close the generator in its context; the hold on the context goes with it."""
-        try:
-            close = getattr(self._iterator, "close", None)
-            if close is not None:
-                self._borrowing(close)
-        finally:
-            self._hold.release()
+        """Close the iterator in its context and let go of the context; a second call does nothing."""
+        self._finish(None)
 
     def __del__(self) -> None:
         if "_hold" in self.__dict__:
-            self.close()
+            self._finish(None)
+
+    def _finish(self, error: BaseException | None) -> None:
+        iterator, self._iterator = self._iterator, None
+        if iterator is None:
+            return
+        try:
+            close = getattr(iterator, "close", None)
+            if close is not None:
+                self._borrowing(close)
+        finally:
+            self._hold.release(error)
 
     def _borrowing(self, step: Callable[[], Any]) -> Any:
         ctx = self._ctx

@@ -11,6 +11,7 @@ import sys
 import typing as t
 
 from werkzeug.datastructures import Headers
+from werkzeug.exceptions import HTTPException
 from werkzeug.utils import get_content_type
 from werkzeug.wrappers import Response as WerkzeugResponse
 
@@ -95,6 +96,9 @@ def coerce(
         return response_class(t.cast(t.Any, rv), status=status, headers=headers)
     elif isinstance(rv, (dict, list)):
         response = json.response(rv)
+    elif isinstance(rv, HTTPException) and type(rv).__call__ is HTTPException.__call__:
+        # Calling it gives the same bytes by way of a stream, which would keep its context open.
+        response = _force(rv.get_response(environ), response_class, environ)
     elif isinstance(rv, WerkzeugResponse) or callable(rv):
         response = _force(rv, response_class, environ)
     else:

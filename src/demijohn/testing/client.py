@@ -81,7 +81,8 @@ class LastRequest:
     """What a finished request left to look at: plain data, taken just before its end."""
 
     method: str
-    url: str
+    path: str
+    """The path, with the query if there was one."""
     endpoint: str | None
     view_args: dict[str, Any] | None
     g: dict[str, Any]
@@ -99,14 +100,15 @@ class _Mark:
 
     def record(self, ctx: Any) -> None:
         request = ctx.request
-        session = ctx._session
+        session = ctx._opened
         view_args = request.view_args
+        g = vars(ctx.app_ctx).get("g")
         self._client.last = LastRequest(
             method=request.method,
-            url=request.url,
+            path=request.full_path if request.query_string else request.path,
             endpoint=request.endpoint,
             view_args=None if view_args is None else dict(view_args),
-            g=dict(vars(ctx.app_ctx).get("g", {}).__dict__) if "g" in vars(ctx.app_ctx) else {},
+            g={} if g is None else dict(vars(g)),
             session=None if session is None else dict(session),
         )
 
