@@ -113,6 +113,10 @@ class _Frozen:
     _make_error: Callable[[], Exception]
     _thawed_class: type[Any]
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Make a session that is not frozen, when asked for ``type(session)(...)``."""
+        return cls._thawed_class(*args, **kwargs)
+
     def __init_subclass__(cls) -> None:
         """Keep the hooks of the session's class out: a frozen class is not news to them."""
 
