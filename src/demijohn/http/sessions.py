@@ -137,9 +137,10 @@ class _Frozen:
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
         """Copy and pickle as the session that it is when it is not frozen."""
         reduced = cast("tuple[Any, ...]", super().__reduce_ex__(max(int(protocol), 2)))
-        make, (_, *args), state, *rest = reduced
+        _, (_, *args), state, *rest = reduced
         state = {name: value for name, value in state.items() if name != "_make_error"}
-        return (make, (self._thawed_class, *args), state, *rest)
+        cls = self._thawed_class
+        return (cls.__new__, (cls, *args), state, *rest)
 
 
 def _make_frozen_class(cls: type[SecureCookieSession]) -> type[Any]:
