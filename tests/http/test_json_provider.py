@@ -16,7 +16,7 @@ from typing import Any
 import flask
 import flask.json.provider
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markupsafe import Markup
 from werkzeug.wrappers import Response
@@ -461,6 +461,10 @@ encodings = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32",
 
 
 @settings(max_examples=400, deadline=None)
+@example('{"a":1}\n', "utf-8")
+@example("[1]\u00a0", "utf-8")
+@example("[1]\x1f", None)
+@example('["\ud800"]', "utf-8")
 @given(text=json_texts, encoding=st.sampled_from([None, *encodings]))
 def test_loads_as_the_standard_library(text: str, encoding: str | None) -> None:
     """loads gives for any text and encoding the value or the error that json.loads gives."""

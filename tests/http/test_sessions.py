@@ -484,7 +484,7 @@ def test_rotation() -> None:
     assert session == {"user": 1}
     session["n"] = 1
     renewed = cookie_of(save(app, session, interface))
-    fallbacks.remove("old")
+    fallbacks[1] = "oldest"
     assert opened(app, value, interface) == {}
     assert opened(app, renewed, interface) == {"user": 1, "n": 1}
 
