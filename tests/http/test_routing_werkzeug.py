@@ -120,7 +120,7 @@ def test_default_converters_are_all_known() -> None:
 
 
 def test_rule_provides_defaults_for_another() -> None:
-    """`Rule.provides_defaults_for` is true of a rule with defaults for one of the same arguments."""
+    """`Rule.provides_defaults_for` is true of a rule with defaults for one with its arguments."""
     url_map = Map([Rule("/", endpoint="e", defaults={"x": 1}), Rule("/<int:x>", endpoint="e")])
     first, second = url_map.iter_rules()
     assert first.provides_defaults_for(second) and not second.provides_defaults_for(first)
@@ -144,7 +144,7 @@ def test_adapter_makes_redirect_urls() -> None:
 
 
 def test_adapter_finds_the_rule_with_the_defaults() -> None:
-    """`MapAdapter.get_default_redirect` returns the URL of the rule with these values as defaults."""
+    """`MapAdapter.get_default_redirect` returns the URL of the rule whose defaults are these."""
     bound = adapter()
     bound.map.update()
     rule = next(rule for rule in bound.map.iter_rules() if rule.rule != "/")

@@ -4,6 +4,10 @@ Werkzeug's `Map` stays the source of truth. A `RouteIndex` is built from it and 
 answers many times faster, leaving nothing for the cyclic collector; what it is not sure of, it
 leaves to `MapAdapter.match`. Here are the answers and how they become exceptions; the trie that
 they are looked up in is in `routing_index.py`. Building URLs is left to Werkzeug.
+
+The answers are those of Werkzeug 3.1.9. On older 3.1 releases they differ from the matcher's where
+that was mended since: three slashes and more are merged into one at once, and an `int` of thousands
+of digits is a 404 and not a `ValueError`.
 """
 
 from __future__ import annotations
@@ -362,11 +366,13 @@ def _quick_answer(
 def _search(url_map: WerkzeugMap, first: Node, path: str, method: str) -> Answer:
     """Answer by a walk from the top; `path` is decoded, `method` upper case."""
     doubled = "//" in path
-    if doubled or path[:1] != "/":
-        path = f"/{path.lstrip('/')}" if path else ""
+    parts = path.split("/")
+    if doubled or parts[0]:
+        path = f"/{path.lstrip('/')}"
         doubled = "//" in path
+        parts = path.split("/")
     seen: Seen = []
-    found = walk(first, path.split("/"), 1, (), method, seen)
+    found = walk(first, parts, 1, (), method, seen)
     if found is None:
         if not url_map._matcher.merge_slashes:
             return _no_match(seen)
