@@ -12,6 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Request as WerkzeugRequest
 
 from ..context.errors import SessionReadOnly
 from ..context.lifecycle import State
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_CLOSE = WerkzeugRequest.close
 _CURRENT, _ENDING, _ENDED = State.CURRENT, State.ENDING, State.ENDED
 
 
@@ -84,16 +86,18 @@ class AppContext(Context, stack=app_stack):
     def _run_end(self, exc: BaseException | None) -> list[BaseException] | None:
         if exc is not None:
             self._outcome = "error"
-        errors: list[BaseException] | None = pipeline.step_sync(self._end_steps(exc, True))
+        errors: list[BaseException] | None = pipeline.step_sync(self._teardown(exc, True))
         return errors
 
-    def _end_steps(
+    def _teardown(
         self, exc: BaseException | None, inline: bool
     ) -> Generator[Any, Any, list[BaseException]]:
         app = self.app
-        if app._plans.overrides.do_teardown_appcontext:
-            return (yield from pipeline.collect(app, app.do_teardown_appcontext, exc, inline))
-        return (yield from pipeline.teardown_appcontext(app, exc, inline))
+        if not app._plans.tears_down_otherwise(app):
+            return (yield from pipeline.teardown_appcontext(app, exc, inline))
+        errors: list[BaseException] = []
+        yield from pipeline.run_all(app, [app.do_teardown_appcontext], exc, inline, errors)
+        return errors
 
     def _after_end(self) -> None:
         if signals.appcontext_popped.receivers:
@@ -252,7 +256,8 @@ class RequestContext(Context, stack=request_stack):
 
     def match_request(self) -> None:
         """Match the URL: sets `request.url_rule` and `view_args`, or `routing_exception`."""
-        self.app._match(self)
+        app = self.app
+        app._matcher.match(self, app)
 
     # -- by hand ------------------------------------------------------------------------------
 
@@ -296,8 +301,13 @@ class RequestContext(Context, stack=request_stack):
         if self._parent is not None:
             return
         self._final = False
-        if self._opened is None and not self.app._plans.opens_session_late(
-            self.app.session_interface
+        app = self.app
+        plans = app._plans
+        interface = app.session_interface
+        if (
+            interface is not plans.late_sessions
+            and self._opened is None
+            and not plans.opens_session_late(interface)
         ):
             self._open_session()
         self.match_request()
@@ -322,31 +332,38 @@ class RequestContext(Context, stack=request_stack):
         return errors
 
     def _run_end(self, exc: BaseException | None) -> list[BaseException] | None:
+        errors: list[BaseException] | None = None
         if exc is not None:
             self._outcome = "error"
-        errors: list[BaseException] | None = pipeline.step_sync(self._end_steps(exc, True))
-        return errors
+        if self._parent is None:
+            self.app._plans.current(self.app)
+            errors = pipeline.step_sync(self._teardown(exc, True))
+        return self._close_request(errors)
 
-    def _end_steps(
+    def _teardown(
         self, exc: BaseException | None, inline: bool
     ) -> Generator[Any, Any, list[BaseException]]:
         app = self.app
-        if self._parent is not None:
-            errors: list[BaseException] = []
-        elif app._plans.current(app).do_teardown_request:
-            errors = yield from pipeline.collect(app, app.do_teardown_request, exc, inline)
-        else:
-            errors = yield from pipeline.teardown_request(self, app, exc, inline)
+        if not app._plans.overrides.do_teardown_request:
+            return (yield from pipeline.teardown_request(self, app, exc, inline))
+        errors: list[BaseException] = []
+        yield from pipeline.run_all(app, [app.do_teardown_request], exc, inline, errors)
+        return errors
+
+    def _close_request(self, errors: list[BaseException] | None) -> list[BaseException] | None:
+        """Close the request's files, or let the other holders do it; adds what that raises."""
+        request = self.request
+        sharing = self._sharing
+        if sharing is None and type(request).close is _CLOSE and "files" not in request.__dict__:
+            return errors
         try:
-            if self._sharing is not None:
-                sharing, self._sharing = self._sharing, None
+            if sharing is not None:
+                self._sharing = None
                 sharing.let_go()
-            else:
-                close = getattr(self.request, "close", None)
-                if close is not None:
-                    close()
+            elif (close := getattr(request, "close", None)) is not None:
+                close()
         except BaseException as error:
-            errors.append(error)
+            return [*(errors or ()), error]
         return errors
 
     def _after_end(self) -> None:
@@ -371,7 +388,7 @@ class RequestContext(Context, stack=request_stack):
             app_ctx = joined
         self.app_ctx = app_ctx
         try:
-            if joined is None:
+            if joined is None and signals.appcontext_pushed.receivers:
                 app_ctx.on_enter()
         finally:
             self._token = _cv_request.set(self)
@@ -381,13 +398,13 @@ class RequestContext(Context, stack=request_stack):
     def _end_at_edge(
         self, exc: BaseException | None, inline: bool
     ) -> Generator[Any, Any, list[BaseException] | None]:
-        """The request's end, then its own app context's, in the order of promise 5; returns the errors.
+        """The request's end, then its own app context's, in promise 5's order; returns the errors.
 
         The events of `Context._end`, stepped, so that an edge may run the functions elsewhere.
         """
         app = self.app
         own = self._own_app_ctx
-        errors: list[BaseException] = []
+        errors: list[BaseException] | None = None
         if exc is not None:
             self._outcome = "error"
         if self._state is _CURRENT and self._token is not None:
@@ -395,22 +412,35 @@ class RequestContext(Context, stack=request_stack):
                 self._reset_at_edge(own)
                 return None
             self._state = _ENDING
-            errors = yield from self._end_steps(exc, inline)
+            if (
+                app.teardown_request_funcs
+                or signals.request_tearing_down.receivers
+                or app._plans.overrides.do_teardown_request
+            ):
+                errors = yield from self._teardown(exc, inline)
+            errors = self._close_request(errors)
             _cv_request.reset(self._token)
-            _over(self)
+            self._token = None
+            self._state = _ENDED
+            self._ended_at = monotonic()
+            self._ended_by = "its server edge"
             self._after_end()
         if own is not None and own._state is _CURRENT and own._token is not None:
             own._state = _ENDING
             if exc is not None:
                 own._outcome = "error"
-            if not own._idle():
-                errors.extend((yield from own._end_steps(exc, inline)))
+            if not own._idle() and (more := (yield from own._teardown(exc, inline))):
+                errors = [*(errors or ()), *more]
             _cv_app.reset(own._token)
-            _over(own)
-            try:
-                own._after_end()
-            except BaseException as error:
-                errors.append(error)
+            own._token = None
+            own._state = _ENDED
+            own._ended_at = self._ended_at
+            own._ended_by = "its server edge"
+            if signals.appcontext_popped.receivers:
+                try:
+                    own._after_end()
+                except BaseException as error:
+                    errors = [*(errors or ()), error]
         return errors
 
     def _reset_at_edge(self, own: AppContext | None) -> None:
@@ -427,14 +457,6 @@ class RequestContext(Context, stack=request_stack):
     def __repr__(self) -> str:
         request = self.request
         return f"<{type(self).__name__} {request.url!r} [{request.method}] of {self.app.name}>"
-
-
-def _over(ctx: Context) -> None:
-    """An edge has ended `ctx`."""
-    ctx._token = None
-    ctx._state = _ENDED
-    ctx._ended_at = monotonic()
-    ctx._ended_by = "its server edge"
 
 
 def _session_read_only() -> SessionReadOnly:

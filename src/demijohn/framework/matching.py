@@ -30,27 +30,28 @@ class Matcher:
         """Set the request's `url_rule` and `view_args`, or its `routing_exception`."""
         request = ctx.request
         environ = request.environ
-        host = environ.get("HTTP_HOST")
-        if (
-            host in self._hosts
-            and "HTTP_UPGRADE" not in environ
-            and "url_adapter" not in ctx.__dict__
-            and app.config["TRUSTED_HOSTS"] is None
-            and not app.subdomain_matching
-            and not app._plans.overrides.create_url_adapter
-        ):
-            index = self._index
-            if index is None or not index.fresh() or index.url_map is not app.url_map:
-                index = self._index = RouteIndex(app.url_map)
-            if index.usable:
-                answer = index.match(environ.get("PATH_INFO", ""), environ["REQUEST_METHOD"])
+        try:
+            if (
+                environ.get("HTTP_HOST") in self._hosts
+                and "HTTP_UPGRADE" not in environ
+                and "url_adapter" not in ctx.__dict__
+                and app.config["TRUSTED_HOSTS"] is None
+                and not app.subdomain_matching
+                and not app._plans.overrides.create_url_adapter
+            ):
+                index = self._index
+                if index is None or index.url_map is not app.url_map or not index.fresh():
+                    index = self._index = RouteIndex(app.url_map)
+                answer = index.match(environ.get("PATH_INFO", "/"), request.method)
                 if type(answer) is tuple:
                     request.url_rule, request.view_args = answer
                     return
                 if answer is not None:
                     request.routing_exception = answer.as_exception(lambda: ctx.url_adapter)
                     return
-        self._match_by_adapter(ctx, request, host)
+            self._match_by_adapter(ctx, request, environ.get("HTTP_HOST"))
+        except HTTPException as error:
+            request.routing_exception = error
 
     def _match_by_adapter(self, ctx: Any, request: Any, host: str | None) -> None:
         adapter = ctx.url_adapter
@@ -58,7 +59,4 @@ class Matcher:
             return
         if host is not None and len(self._hosts) < _MOST_HOSTS:
             self._hosts.add(host)
-        try:
-            request.url_rule, request.view_args = adapter.match(return_rule=True)
-        except HTTPException as error:
-            request.routing_exception = error
+        request.url_rule, request.view_args = adapter.match(return_rule=True)

@@ -114,7 +114,7 @@ def serve_request(app: Any, environ: Any, joined: Any, inline: bool) -> Part:
                 answer = yield from full_dispatch(ctx, app, inline, overrides, True)
         except Exception as caught:
             error = unwrap(caught)
-            if overrides.handle_exception:
+            if app._plans.overrides_now(app, "handle_exception"):
                 answer = yield from call(app, app.handle_exception, inline, error)
             else:
                 answer = yield from handle_exception(ctx, app, error, inline)
@@ -158,16 +158,14 @@ def full_dispatch(ctx: Any, app: Any, inline: bool, overrides: Any, may_be_quick
     except Exception as caught:
         error = unwrap(caught)
         try:
-            if overrides.handle_user_exception:
+            if app._plans.overrides_now(app, "handle_user_exception"):
                 rv = yield from call(app, app.handle_user_exception, inline, error)
             else:
                 rv = yield from handle_user_exception(ctx, app, error, inline)
         finally:
             del error
     if may_be_quick and overrides.quick and app.response_class is Response:
-        provider = app.json
-        json = None if provider.has_own_response() else provider
-        if not ctx._is_observed(app) and (plain := quick(rv, json)) is not None:
+        if not ctx._is_observed(app) and (plain := quick(rv, app.json)) is not None:
             body, content_type = plain
             headers = [("Content-Type", content_type), ("Content-Length", str(len(body)))]
             return "200 OK", headers, () if ctx.request.method == "HEAD" else (body,)
@@ -261,7 +259,7 @@ def handle_user_exception(ctx: Any, app: Any, error: Any, inline: bool) -> Part:
     ):
         error.show_exception = True
     if isinstance(error, HTTPException) and not app.trap_http_exception(error):
-        if app._plans.overrides.handle_http_exception:
+        if app._plans.overrides_now(app, "handle_http_exception"):
             return (yield from call(app, app.handle_http_exception, inline, error))
         return (yield from handle_http_exception(ctx, app, error, inline))
     handler = find_error_handler(app, error, _names(ctx))
@@ -336,56 +334,61 @@ def process_response(ctx: Any, app: Any, response: Any, inline: bool) -> Part:
 
 # -- ends -----------------------------------------------------------------------------------------
 
+Hooks: TypeAlias = list[Callable[..., Any]]
+
+
+def teardown_request_hooks(ctx: Any, app: Any) -> Hooks:
+    """The `teardown_request` functions in their order: last registered first, a blueprint's before
+    the application's."""
+    functions = app.teardown_request_funcs
+    return [hook for name in ctx._scopes()[1] for hook in reversed(functions.get(name, ()))]
+
 
 def teardown_request(ctx: Any, app: Any, exc: BaseException | None, inline: bool) -> Part:
-    """Run every `teardown_request` function, last registered first, a blueprint's before the application's, and the
-    signal. Returns the errors."""
+    """Run every `teardown_request` function and the signal. Returns the errors."""
     errors: list[BaseException] = []
     if app.teardown_request_funcs:
-        for name in ctx._scopes()[1]:
-            for hook in reversed(app.teardown_request_funcs.get(name, ())):
-                yield from _guarded(app, hook, exc, inline, errors)
+        yield from run_all(app, teardown_request_hooks(ctx, app), exc, inline, errors)
     if signals.request_tearing_down.receivers:
         _send(signals.request_tearing_down, app, exc, errors)
     return errors
 
 
 def teardown_appcontext(app: Any, exc: BaseException | None, inline: bool) -> Part:
-    """Run every `teardown_appcontext` function, last registered first, and the signal. Returns the errors."""
+    """Run every `teardown_appcontext` function, last registered first, and the signal.
+
+    Returns the errors.
+    """
     errors: list[BaseException] = []
-    for hook in reversed(app.teardown_appcontext_funcs):
-        yield from _guarded(app, hook, exc, inline, errors)
+    if app.teardown_appcontext_funcs:
+        yield from run_all(app, app.teardown_appcontext_funcs[::-1], exc, inline, errors)
     if signals.appcontext_tearing_down.receivers:
         _send(signals.appcontext_tearing_down, app, exc, errors)
     return errors
 
 
-def collect(
-    app: Any, function: Callable[..., Any], exc: BaseException | None, inline: bool
-) -> Part:
-    """Run an overridden `do_teardown_...`; returns what it raised."""
-    errors: list[BaseException] = []
-    yield from _guarded(app, function, exc, inline, errors)
-    return errors
-
-
-def _guarded(
+def run_all(
     app: Any,
-    hook: Callable[..., Any],
+    hooks: Hooks,
     exc: BaseException | None,
     inline: bool,
     errors: list[BaseException],
 ) -> Part:
-    """Run one teardown function; what it raises is kept, so that the next one runs."""
-    try:
-        if inline and not app._plans.is_async(hook):
-            hook(exc)
-        else:
-            yield from call(app, hook, inline, exc)
-    except GeneratorExit:
-        raise
-    except BaseException as error:
-        errors.append(unwrap(error))
+    """Run teardown functions; what one raises is kept in `errors`, so that the next one runs."""
+    is_async = app._plans.is_async
+    for hook in hooks:
+        if not inline:
+            done, value = yield Call(hook, (exc,))
+            if not done:
+                errors.append(value)
+            continue
+        try:
+            if is_async(hook):
+                app.ensure_sync(hook)(exc)
+            else:
+                hook(exc)
+        except BaseException as error:
+            errors.append(error)
 
 
 def handled_exception() -> BaseException | None:

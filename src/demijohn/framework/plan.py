@@ -22,9 +22,6 @@ STEPS = (
     "finalize_request",
     "make_response",
     "process_response",
-    "handle_exception",
-    "handle_user_exception",
-    "handle_http_exception",
     "create_url_adapter",
     "do_teardown_request",
     "do_teardown_appcontext",
@@ -61,9 +58,6 @@ class Overrides:
     finalize_request: bool
     make_response: bool
     process_response: bool
-    handle_exception: bool
-    handle_user_exception: bool
-    handle_http_exception: bool
     create_url_adapter: bool
     do_teardown_request: bool
     do_teardown_appcontext: bool
@@ -89,12 +83,22 @@ def scopes(endpoint: str) -> Scopes:
 class Plans:
     """An application's plans. One an app, made with it; what it keeps is bounded by what was registered."""
 
-    __slots__ = ("_kinds", "_lazy_sessions", "_scopes", "_stock", "_teardown", "overrides", "reported_leftover")
+    __slots__ = (
+        "_kinds",
+        "_scopes",
+        "_stock",
+        "_stock_class",
+        "_teardown",
+        "late_sessions",
+        "overrides",
+        "reported_leftover",
+    )
 
     def __init__(self, app: Any, stock_class: type) -> None:
         self._stock = _functions_of(stock_class)
         self._teardown = self._stock[STEPS.index("do_teardown_appcontext")]
-        self._lazy_sessions: tuple[Any, bool] = (None, False)
+        self._stock_class = stock_class
+        self.late_sessions: Any = None
         self._scopes: dict[str, Scopes] = {}
         self._kinds: dict[Any, bool] = {}
         self.overrides = Overrides(app, self._stock)
@@ -125,17 +129,21 @@ class Plans:
     def opens_session_late(self, interface: Any) -> bool:
         """Whether `interface` opens sessions as the framework's own does.
 
-        Then opening at first use cannot be told from opening at the request's begin.
+        Then opening at first use cannot be told from opening at the request's begin. The last such
+        interface is kept in `late_sessions`.
         """
-        known, late = self._lazy_sessions
-        if known is not interface:
-            late = (
-                getattr(type(interface), "open_session", None)
-                is SecureCookieSessionInterface.open_session
-                and "open_session" not in vars(interface)
-            )
-            self._lazy_sessions = (interface, late)
-        return late
+        if (
+            getattr(type(interface), "open_session", None)
+            is not SecureCookieSessionInterface.open_session
+            or "open_session" in vars(interface)
+        ):
+            return False
+        self.late_sessions = interface
+        return True
+
+    def overrides_now(self, app: Any, name: str) -> bool:
+        """Whether a step that is no part of every request is overridden."""
+        return getattr(type(app), name) is not getattr(self._stock_class, name) or name in vars(app)
 
     def scopes(self, endpoint: str) -> Scopes:
         """`scopes`, remembered: an endpoint's name never changes its meaning."""

@@ -15,6 +15,8 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.utils import get_content_type
 from werkzeug.wrappers import Response as WerkzeugResponse
 
+from .json_provider import DefaultJSONProvider
+
 if t.TYPE_CHECKING:
     from wsgiref.types import WSGIEnvironment
 
@@ -33,27 +35,18 @@ class JSONResponder(t.Protocol):
     def response(self, *args: t.Any, **kwargs: t.Any) -> WerkzeugResponse: ...
 
 
-class JSONBytes(t.Protocol):
-    """A JSON provider that can give a response's body without the response."""
-
-    @property
-    def mimetype(self) -> str: ...
-
-    def response_bytes(self, obj: t.Any) -> bytes: ...
-
-
-def quick(rv: object, json: JSONBytes | None) -> tuple[bytes, str] | None:
+def quick(rv: object, json: t.Any) -> tuple[bytes, str] | None:
     """Body and content type of a plain `str`, `bytes`, `dict` or `list`, else `None`.
 
-    Holds where the response class is `Response` itself; `json` is the app's provider if its
-    `response_bytes` gives what its `response` would send, else `None`, and then a `dict` or a
-    `list` is not quick.
+    Holds where the response class is `Response` itself. `json` is the application's provider; a
+    `dict` or a `list` is quick only with one that has `response_bytes` and whose `response` is its
+    own.
     """
     kind = type(rv)
     if kind is str:
         return t.cast(str, rv).encode(), _HTML
     if kind is dict or kind is list:
-        if json is None:
+        if not isinstance(json, DefaultJSONProvider) or json.has_own_response():
             return None
         mimetype = json.mimetype
         if mimetype != "application/json":

@@ -118,6 +118,8 @@ class Request(WerkzeugRequest):
         if self._defers:
             self.environ = environ
             self.shallow = shallow
+            # Each request's method is asked for, so it is no lazy one.
+            self.method = environ.get("REQUEST_METHOD", "GET").upper()
             if populate_request and not shallow:
                 environ["werkzeug.request"] = self
         else:
