@@ -12,7 +12,7 @@ import sys
 
 from benchmarks import judge, report
 from benchmarks.driver import Field, Times
-from tools import proof
+from tools import proof, readme
 
 
 def check(field: Field, times: Times, options: argparse.Namespace) -> int:
@@ -47,7 +47,9 @@ def main() -> int:
     parser.add_argument("--subject", default=judge.SUBJECT, help="framework to judge (demijohn)")
     parser.add_argument("--rounds", type=int, default=25, help="rounds of each thing (25)")
     parser.add_argument("--seconds", type=float, default=0.03, help="a subject's round (0.03)")
-    parser.add_argument("--no-proof", action="store_true", help="leave docs/proof/bench.json alone")
+    parser.add_argument(
+        "--proof", action="store_true", help="write docs/proof/bench.json and README's table"
+    )
     options = parser.parse_args()
     peers = {"flask": "flask", "falcon": "falcon", "bare": "bare"}
     frameworks = {judge.SUBJECT: options.subject, **peers}
@@ -57,8 +59,9 @@ def main() -> int:
         times = field.measure(everything, options.rounds, options.seconds, tell)
         tell("")
         print(f"\n{report.requests_table(times)}\n\n{report.micro_table(times)}", flush=True)
-        if not options.no_proof and options.subject == judge.SUBJECT:
+        if options.proof and options.subject == judge.SUBJECT:
             proof.record("bench", "make bench", report.figures(times, options.rounds))
+            readme.write()
         return check(field, times, options) if options.check else 0
 
 

@@ -1,0 +1,70 @@
+"""What the documents show works, and README's figures are the recorded ones."""
+
+from __future__ import annotations
+
+import re
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tools import readme
+
+ROOT = Path(__file__).resolve().parent.parent
+BENCH: dict[str, Any] = {
+    "commit": "abc",
+    "date": "2026-01-02T03:04:05+00:00",
+    "machine": {"processor": "P", "cores": 2, "python": "CPython 3.11.7"},
+    "figures": {
+        "requests": {
+            name: {
+                "microseconds": {
+                    label: {"median": median}
+                    for label, median in (("demijohn", 5.0), ("flask", 50.0), ("falcon", 6.0))
+                },
+                "ratio": {"flask": 0.1},
+            }
+            for name in readme.TITLES
+        }
+    },
+}
+
+
+def test_the_application_in_the_readme_works() -> None:
+    """README's whole application answers as a reader expects."""
+    (source,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    module = types.ModuleType("hello")
+    exec(compile(source, "hello.py", "exec"), module.__dict__)
+    client = module.app.test_client()
+    assert client.get("/?user=ada").get_json() == {"hello": "ada"}
+    assert client.get("/").get_json() == {"hello": "world"}
+
+
+def test_files_that_documents_link_to_exist() -> None:
+    """A relative link in a document leads to a file or folder of this repository."""
+    for document in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+            assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+def test_the_readme_shows_the_recorded_figures() -> None:
+    """README's table is made from docs/proof/bench.json and nothing else."""
+    assert readme.README.read_text() == readme.current()
+
+
+def test_figures_replace_figures() -> None:
+    """Writing the table twice gives what writing it once gives, and it holds each workload."""
+    text = f"a\n{readme.BEGIN}\nold\n{readme.END}\nz"
+    once = readme.rewritten(text, readme.table(BENCH))
+    assert once == readme.rewritten(once, readme.table(BENCH))
+    assert once.count("10.0 times faster") == len(readme.TITLES)
+    assert once.startswith("a\n")
+    assert once.endswith("\nz")
+    assert "old" not in once
+
+
+def test_a_readme_without_markers_is_refused() -> None:
+    """Figures have a place in README or the check fails."""
+    with pytest.raises(ValueError, match="markers"):
+        readme.rewritten("no markers", "figures")
