@@ -161,7 +161,7 @@ class Derived(Base):
         "json.nothing",
         "",
     ],
-    ids=repr,
+    ids=lambda source: repr(source).partition(" at 0x")[0],
 )
 def test_from_object_like_flask(source: object) -> None:
     """An object, or one named by a string, gives the keys that it gives in Flask."""
