@@ -20,7 +20,7 @@ SECONDS = 60.0
 BATCH = 500
 # Resident memory may grow by this much over 100,000 requests: what allocator noise comes to.
 MOST_KIB_PER_100K = 1024
-# What needs Werkzeug's matcher; each of its calls leaves 8 objects in a cycle (3.1.9), none of ours.
+# What needs Werkzeug's matcher, each call of which leaves 8 objects in a cycle (3.1.9), none ours.
 FALLBACK = {"options": 8}
 
 Environ = dict[str, Any]
@@ -133,7 +133,7 @@ def garbage(app: Any, environ: Environ, status: int, calls: int) -> Counter[str]
 
 
 def too_much(name: str, counts: Counter[str], calls: int) -> bool:
-    """Tell whether a kind of request leaves more than it may: nothing, or the matcher's 8 a call."""
+    """Tell whether a kind of request leaves more than nothing, or than the matcher's 8 a call."""
     plain = all(kind.startswith("builtins.") for kind in counts)
     return counts.total() > FALLBACK.get(name, 0) * calls or not plain
 
