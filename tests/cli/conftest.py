@@ -48,7 +48,7 @@ def runner() -> CliRunner:
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[[str, str], Path]:
-    """A function that writes a file of the test's folder, parents included, and returns its path."""
+    """A function that writes a file of the test's folder, parents included, and returns it."""
 
     def write(name: str, text: str) -> Path:
         path = tmp_path / name
@@ -57,6 +57,24 @@ def write(tmp_path: Path) -> Callable[[str, str], Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """A function that runs `python ARGS...` to its end; keywords but `stdin` set variables."""
+
+    def python(*args: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *args],
+            input=stdin,
+            env={"PYTHONPATH": str(SOURCE)} | env,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+        )
+
+    return python
 
 
 class Process:
@@ -126,7 +144,7 @@ class Process:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
-    """A function that starts `python ARGS...` in the test's folder; keywords are its environment."""
+    """A function that starts `python ARGS...` in the test's folder; keywords set variables."""
     started: list[Process] = []
 
     def start(*args: str, **env: str) -> Process:

@@ -154,7 +154,7 @@ PATHS = [
 
 @pytest.mark.parametrize("path", PATHS)
 def test_import_name_is_flasks(path: str, write: Write) -> None:
-    """A file, folder or dotted name becomes the module name and search path that Flask makes of it."""
+    """A file, folder or dotted name becomes the module name and search path that it is in Flask."""
     for name in ("site/__init__.py", "site/inner/__init__.py", "site/inner/views.py"):
         write(name, "")
     write("plain/tool.py", "")

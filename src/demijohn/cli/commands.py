@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from werkzeug.routing import Map, Rule
+from werkzeug.serving import is_running_from_reloader
 
 from demijohn.cli.discover import CliApp, ScriptInfo, active_app, pass_script_info, with_appcontext
 from demijohn.cli.params import (
@@ -27,7 +28,6 @@ from demijohn.serve.dev import (
     DEFAULT_HOST,
     DEFAULT_PORT,
     failed_app,
-    in_reloaded_process,
     serve,
     show_server_banner,
 )
@@ -140,7 +140,7 @@ def _app_to_serve(info: ScriptInfo) -> WSGIApplication:
     try:
         return info.load_app()
     except Exception as error:
-        if not in_reloaded_process():
+        if not is_running_from_reloader():
             raise
         traceback.print_exc()
         return failed_app(error)

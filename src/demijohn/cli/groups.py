@@ -170,7 +170,13 @@ class FlaskGroup(AppGroup):
         if shows_help or (len(args) == 1 and args[0] in self.get_help_option_names(ctx)):
             for option in (env_file_option, app_option):
                 option.handle_parse_result(ctx, {}, [])
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except BaseException:
+            # Click never enters this context, so nobody else ends what `get_command` pushed for
+            # the list of commands in the help text.
+            ctx.close()
+            raise
 
     def _plugin_entries(self) -> dict[str, EntryPoint]:
         if self._plugins is None:

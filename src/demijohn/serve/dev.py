@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
+from werkzeug import serving
 
 from demijohn.framework.config import get_debug_flag
 
@@ -36,16 +37,9 @@ class ServedApp(Protocol):
     ) -> Iterable[bytes]: ...
 
 
-def in_reloaded_process() -> bool:
-    """Whether this process was started by the reloader, so that its parent printed the banner."""
-    from werkzeug.serving import is_running_from_reloader
-
-    return is_running_from_reloader()
-
-
 def show_server_banner(debug: bool | None, app_import_path: str | None) -> None:
     """Print what is served and whether debug mode is on; once, not again after each reload."""
-    if in_reloaded_process():
+    if serving.is_running_from_reloader():
         return
     if app_import_path is not None:
         click.echo(f" * Serving Demijohn app '{app_import_path}'")
@@ -58,9 +52,7 @@ def serve(host: str, port: int, app: WSGIApplication, **options: Any) -> None:
 
     An address that is in use ends the process with Werkzeug's hint on stderr and status 1.
     """
-    from werkzeug.serving import run_simple
-
-    run_simple(host, port, app, **options)
+    serving.run_simple(host, port, app, **options)
 
 
 def failed_app(error: Exception) -> WSGIApplication:
@@ -132,7 +124,7 @@ def _address(server_name: str | None, host: str | None, port: int | None) -> tup
 
 
 def _say_run_is_ignored() -> None:
-    if in_reloaded_process():
+    if serving.is_running_from_reloader():
         return
     ctx = click.get_current_context(silent=True)
     program = (ctx.find_root().info_name if ctx is not None else None) or "demijohn"
