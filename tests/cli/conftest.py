@@ -17,7 +17,7 @@ from click.testing import CliRunner
 import demijohn
 
 SOURCE = Path(demijohn.__file__).parent.parent
-TIMEOUT = 60.0  # seconds until a process that says nothing is taken for hung
+TIMEOUT = 30.0  # seconds until a process that says nothing is taken for hung
 
 
 @pytest.fixture(autouse=True)

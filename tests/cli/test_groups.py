@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -182,15 +181,6 @@ def test_blueprint_commands(runner: CliRunner) -> None:
     group = FlaskGroup(create_app=lambda: app)
     assert runner.invoke(group, ["named", "in-named"]).output == "site\n"
     assert runner.invoke(group, ["in-merged"]).output == "site\n"
-
-
-def test_app_run_is_told_of_the_command(write: Write, runner: CliRunner) -> None:
-    """A call of app.run() at import does nothing under a command, and says so."""
-    write("app.py", "from demijohn import Demijohn\napp = Demijohn('x')\napp.run()\n")
-    result = runner.invoke(cli, ["routes"])
-    assert result.exit_code == 0
-    assert "Ignoring a call to 'app.run()'" in result.stdout
-    assert os.environ["FLASK_RUN_FROM_CLI"] == "true"
 
 
 @pytest.mark.parametrize("args", [["--help"], [], ["--nope"], ["missing"], ["-A"]])

@@ -52,6 +52,15 @@ def test_bad_app_ends_run(python: Python, write: Write, site: str, app: str, mes
     assert "Running on" not in result.stdout + result.stderr
 
 
+def test_app_run_is_ignored(python: Python, write: Write) -> None:
+    """A call of app.run() at import does not block a command, and the command says so."""
+    write("app.py", "from demijohn import Demijohn\napp = Demijohn('x')\napp.run(port=0)\n")
+    result = python("-m", "demijohn", "routes")
+    assert result.returncode == 0
+    assert "Ignoring a call to 'app.run()'" in result.stdout
+    assert "static" in result.stdout
+
+
 def test_shell(python: Python, write: Write) -> None:
     """The shell has a context, the app's names, and those of the startup file, which come first."""
     write("app.py", SITE)
