@@ -93,6 +93,8 @@ class Process:
             stderr=subprocess.STDOUT,
             # A group of its own: the reloader's child must not outlive the test.
             start_new_session=True,
+            # A test run in the background of a shell ignores Ctrl+C, and children inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
 
     def wait_for(self, text: str) -> str:
