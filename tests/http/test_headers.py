@@ -85,6 +85,7 @@ def test_request_headers_are_a_live_read_only_view() -> None:
     headers: t.Any = RequestHeaders(environ)
     environ["HTTP_HOST"] = "b"
     assert headers["Host"] == "b"
+    assert repr(headers) == repr(EnvironHeaders(environ))
     assert isinstance(headers, EnvironHeaders)
     assert headers == EnvironHeaders(environ)
     assert headers != RequestHeaders(dict(environ))

@@ -28,7 +28,7 @@ from werkzeug.wsgi import LimitedStream, _get_server
 
 from demijohn.http.debughelpers import DebugFilesKeyError, FormDataRoutingRedirect
 from demijohn.http.headers import RequestHeaders
-from demijohn.http.request import Request, settle
+from demijohn.http.request import Request
 
 
 class Source:
@@ -209,13 +209,19 @@ class Widened(Request):
     """A subclass that changes nothing, as the framework's does."""
 
 
+def read_all(request: Request) -> None:
+    """Reads what Werkzeug's constructor computes."""
+    for name in ASSIGNED:
+        getattr(request, name)
+
+
 def differ(ours: type, make: t.Callable[[], dict[str, t.Any]], asked: list[t.Any]) -> None:
     """Asserts that `ours` and Flask's class answer a row of accesses alike."""
     try:
         theirs: t.Any = flask.Request(make())
     except Exception as error:
         with pytest.raises(type(error)):
-            settle(ours(make()))
+            read_all(ours(make()))
         return
     request = ours(make())
     for step in asked:
@@ -430,15 +436,6 @@ def test_read_only_override_is_refused_as_under_flask() -> None:
 
     with pytest.raises(AttributeError):
         Broken(create_environ("/"))
-
-
-def test_settle_fixes_what_the_environ_said() -> None:
-    """After settle(), changes to the environ do not show in the attributes."""
-    environ = create_environ("/before?a=1")
-    request = Request(environ)
-    settle(request)
-    environ.update(PATH_INFO="/after", SCRIPT_NAME="/mount", REQUEST_METHOD="PUT")
-    assert (request.path, request.root_path, request.method) == ("/before", "", "GET")
 
 
 # What routing found

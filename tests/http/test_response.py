@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import typing as t
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -20,7 +21,7 @@ from werkzeug.wsgi import FileWrapper, _RangeWrapper, wrap_file
 
 from demijohn.http.headers import Headers
 from demijohn.http.request import Request
-from demijohn.http.response import Response, finish
+from demijohn.http.response import Response, _plain_path, finish
 
 
 def outcome(call: t.Callable[[], t.Any]) -> t.Any:
@@ -90,7 +91,18 @@ header_items = st.lists(
             ]
         ),
         st.sampled_from(
-            ["", "1", "0", "/a b", "http://\xe4.example/\xf6?x", "text/plain", "v", "//x"]
+            [
+                "",
+                "1",
+                "0",
+                "/a b",
+                "/a/b/?c=1",
+                "/x?",
+                "http://\xe4.example/\xf6?x",
+                "text/plain",
+                "v",
+                "//x",
+            ]
         ),
     ),
     max_size=4,
@@ -392,6 +404,23 @@ def test_sending_leaves_the_response_alone() -> None:
     assert "X-Server" not in response.headers
 
 
+@settings(max_examples=300)
+@given(
+    location=st.one_of(
+        st.text("/ab.~-?=&#%:@_ \xe4;,+", max_size=10), st.from_regex(_plain_path, fullmatch=True)
+    ),
+    more=st.sampled_from([[], [("Location", "/")], [("location", "/a")]]),
+)
+def test_redirects_as_werkzeugs(location: str, more: list[tuple[str, str]]) -> None:
+    """Any location is sent as Werkzeug sends it."""
+    headers = [("Location", location), *more]
+    environ = create_environ("/")
+    sent = finish(Response("a", 302, headers), environ)
+    reference = flask.Response("a", 302, headers)
+    assert sent is not None
+    assert sent[1] == outcome(lambda: reference.get_wsgi_response(environ)[2])
+
+
 # Control characters
 
 
@@ -500,8 +529,7 @@ def test_force_type_changes_responses_in_place() -> None:
 
 
 def test_force_type_runs_applications() -> None:
-    """A WSGI application's output becomes a response; the request does not see what the application
-    does to the environ."""
+    """A WSGI application's output becomes a response; its changes to the environ stay its own."""
 
     def application(environ: t.Any, start_response: t.Any) -> t.Any:
         environ["PATH_INFO"] = "/changed"
@@ -516,6 +544,16 @@ def test_force_type_runs_applications() -> None:
     assert request.path == "/before"
     with pytest.raises(TypeError, match="environ"):
         Response.force_type(t.cast(t.Any, application))
+
+
+def test_pickles_load_under_flask() -> None:
+    """A pickled response names no class of ours but its own: its headers are Werkzeug's."""
+    headers = pickle.loads(pickle.dumps(Response("a").headers))
+    assert type(headers) is WerkzeugHeaders
+    assert headers == Response("a").headers
+    again = pickle.loads(pickle.dumps(Response("a", 404)))
+    assert state(again) == state(Response("a", 404))
+    assert finish(again, create_environ("/")) is not None
 
 
 def test_is_werkzeugs_response() -> None:

@@ -123,6 +123,10 @@ class RequestHeaders(EnvironHeaders):
         return (_ENVIRON_KEYS.get(key) or environ_key(key)) in self.environ
 
 
+# What users see of it, in repr() and in messages, is what they see under Flask.
+RequestHeaders.__name__ = RequestHeaders.__qualname__ = EnvironHeaders.__name__
+
+
 def check_name(name: str) -> None:
     """Raises `ValueError` when the header name holds a control character."""
     # isprintable() is false for every control character and true for nearly all real names;
@@ -178,6 +182,10 @@ class Headers(WerkzeugHeaders):
         return {(k.lower(), v) for k, v in other} == {(k.lower(), v) for k, v in self}
 
     __hash__ = None  # mutable
+
+    def __reduce__(self) -> tuple[t.Any, ...]:
+        """Pickles as Werkzeug's, so that a cached response loads under Flask too."""
+        return WerkzeugHeaders, (self._list,)
 
     def get(  # type: ignore[override]  # one signature says what five overloads do
         self,

@@ -312,6 +312,12 @@ class Request(WerkzeugRequest):
         """The body as a stream that ends where the body does; it can be read once."""
         taken = self._body_taken
         if taken is None:
+            if (
+                "wsgi.input_terminated" in self.environ
+                and not self.shallow
+                and self.max_content_length is None
+            ):
+                return t.cast(t.IO[bytes], self.environ["wsgi.input"])  # Werkzeug's finding, sooner
             own: t.Any = vars(WerkzeugRequest)["stream"]
             return t.cast(t.IO[bytes], own.fget(self))
         return _read_up_to(self.environ["wsgi.input"], taken, taken)
@@ -448,13 +454,6 @@ class Request(WerkzeugRequest):
             and not self.files
         ):
             attach_enctype_error_multidict(self)
-
-
-def settle(request: WerkzeugRequest) -> None:
-    """Reads what Werkzeug's constructor would have computed, so that changes to the environ, as a
-    mounted application makes, do not show in the request."""
-    for name in _ASSIGNED:
-        getattr(request, name)
 
 
 def _is_plain_number(text: str) -> bool:

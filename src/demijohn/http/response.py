@@ -14,12 +14,11 @@ import typing as t
 from werkzeug.datastructures import Headers as WerkzeugHeaders
 from werkzeug.http import HTTP_STATUS_CODES
 from werkzeug.utils import get_content_type
-from werkzeug.wrappers import Request as WerkzeugRequest
 from werkzeug.wrappers import Response as WerkzeugResponse
 from werkzeug.wsgi import ClosingIterator, FileWrapper, _RangeWrapper
 
 from .headers import Headers, check_all
-from .request import RequestSettings, settle
+from .request import RequestSettings
 
 if t.TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -36,6 +35,8 @@ Finished = tuple[str, list[tuple[str, str]], cabc.Iterable[bytes], bool]
 # RFC 6265, 4.1.1: none of these may stand in a cookie's name or in the value of an attribute.
 _cookie_control = re.compile(r"[\x00-\x1f\x7f;]")
 _control = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+# Locations that iri_to_uri leaves as they are: a redirect is sent in 0.6 us instead of 6.
+_plain_path = re.compile(r"/(?!/)[\w./~-]*(?:\?[\w.~=&-]+)?", re.ASCII)
 
 # As Werkzeug writes them; what is not here, it is asked for.
 _STATUS: t.Final = {code: f"{code} {name.upper()}" for code, name in HTTP_STATUS_CODES.items()}
@@ -190,10 +191,6 @@ class Response(WerkzeugResponse):
         """`response` as an instance of this class: changed in place if it is a response, else made
         by running it as a WSGI application on `environ`. Raises `TypeError` without an environ for
         that."""
-        if not isinstance(response, WerkzeugResponse) and environ is not None:
-            request = environ.get("werkzeug.request")
-            if isinstance(request, WerkzeugRequest):
-                settle(request)  # the application may change the environ
         forced = super().force_type(t.cast(t.Any, response), environ)
         if type(forced.headers) is WerkzeugHeaders:
             forced.headers.__class__ = Headers
@@ -281,15 +278,19 @@ def _finish_sequence(
     environ: WSGIEnvironment,
 ) -> Finished:
     """0.4 us for a page or a JSON document; Werkzeug's methods take 6."""
-    length = False
-    for name, _ in items:
+    length = location = False
+    for name, value in items:
         # "location", "content-length" and "content-location" by their lengths first.
         size = len(name)
         if size == 14 and name.lower() == "content-length":
             length = True
-        elif (size == 8 and name.lower() == "location") or (
-            size == 16 and name.lower() == "content-location"
-        ):
+        elif size == 8 and name.lower() == "location":
+            if location or name != "Location" or response.autocorrect_location_header:
+                return _finish_by_methods(response, environ, True)
+            location = True
+            if not _plain_path.fullmatch(value):
+                return _finish_by_methods(response, environ, True)
+        elif size == 16 and name.lower() == "content-location":
             return _finish_by_methods(response, environ, True)
     code = response._status_code
     if code < 200 or code == 204 or code == 304:
