@@ -31,6 +31,16 @@ from demijohn.http.headers import RequestHeaders
 from demijohn.http.request import Request
 
 
+@pytest.fixture(scope="module", autouse=True)
+def uploads_in_memory() -> t.Iterator[None]:
+    """Keeps uploads out of temporary files, which Werkzeug leaves open when a body breaks off."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "werkzeug.wrappers.request.default_stream_factory", lambda **kwargs: io.BytesIO()
+        )
+        yield
+
+
 class Source:
     """A wsgi.input that gives at most `step` bytes a read and fails at the end if told to."""
 
