@@ -90,16 +90,13 @@ class Demijohn(AppBase):
                 view_func=lambda **kw: app().send_static_file(**kw),  # type: ignore[union-attr]
             )
 
-    def wsgi_app(
-        self, environ: WSGIEnvironment, start_response: StartResponse
-    ) -> Iterable[bytes]:
-        """The WSGI application proper. Put middleware around it: `app.wsgi_app = M(app.wsgi_app)`."""
-        return serve_wsgi(self, environ, start_response)
+    wsgi_app = serve_wsgi
 
     def __call__(
         self, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
-        """What a WSGI server calls."""
+        """What a WSGI server calls. Put middleware around `wsgi_app` and leave this alone:
+        `app.wsgi_app = Middleware(app.wsgi_app)`."""
         return self.wsgi_app(environ, start_response)
 
     def run(

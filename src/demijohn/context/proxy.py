@@ -175,6 +175,10 @@ def __getattribute__(self, name, get=get, getattr=getattr):
         return getattr(get().{attribute}, name)
     except (AttributeError, LookupError):
         return missing(name)
+
+def __setattr__(self, name, value, get=get, setattr=setattr):
+    context = get(None)
+    setattr(resolve() if context is None else context.{attribute}, name, value)
 """
 _READ_CONTEXT = """\
 def __getattribute__(self, name, get=get, getattr=getattr):
@@ -225,15 +229,7 @@ def make_proxy(
         raise RuntimeError(outside_message(first_line, need, remedy)) from None
 
     source = _READ_CONTEXT if attribute is None else _READ_ATTRIBUTE.format(attribute=attribute)
-    scope: dict[str, Any] = {"get": var.get, "missing": missing}
-    exec(source, scope)
-    proxy_type = type(
-        "Proxy",
-        (Proxy,),
-        {
-            "__slots__": (),
-            "__getattribute__": scope["__getattribute__"],
-            "_resolve": staticmethod(resolve),
-        },
-    )
+    members: dict[str, Any] = {"__slots__": (), "_resolve": staticmethod(resolve)}
+    exec(source, {"get": var.get, "missing": missing, "resolve": resolve}, members)
+    proxy_type = type("Proxy", (Proxy,), members)
     return proxy_type()

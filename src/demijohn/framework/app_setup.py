@@ -16,10 +16,10 @@ from werkzeug.datastructures import ImmutableDict
 from werkzeug.exceptions import Aborter
 from werkzeug.routing import BuildError, Rule
 from werkzeug.routing import Map as WerkzeugMap
-from werkzeug.utils import cached_property
 
 from demijohn import typing as ft
 
+from ..http.lazy import lazy
 from ..http.json_provider import DefaultJSONProvider, JSONProvider
 from ..http.routing import Map
 from ..http.sessions import SecureCookieSessionInterface, SessionInterface
@@ -140,7 +140,7 @@ class AppSetup(Scaffold):
 
     # -- identity and places ------------------------------------------------------------------
 
-    @cached_property
+    @lazy
     def name(self) -> str:  # type: ignore[override]
         """The import name, or the file's name for a script that is run. May be set."""
         if self.import_name != "__main__":
@@ -150,7 +150,7 @@ class AppSetup(Scaffold):
             return "__main__"
         return os.path.splitext(os.path.basename(path))[0]
 
-    @cached_property
+    @lazy
     def logger(self) -> logging.Logger:
         """The logger named like the application."""
         return create_logger(self)
@@ -185,7 +185,7 @@ class AppSetup(Scaffold):
 
     # -- templates ----------------------------------------------------------------------------
 
-    @cached_property
+    @lazy
     def jinja_env(self) -> Environment:
         """The template environment, made at first use."""
         return self.create_jinja_environment()

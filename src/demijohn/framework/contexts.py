@@ -12,13 +12,13 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from werkzeug.exceptions import HTTPException
-from werkzeug.wrappers import Request as WerkzeugRequest
 
 from ..context.errors import SessionReadOnly
 from ..context.lifecycle import State
 from ..context.namespace import Namespace
 from ..context.stack import Context, Hold
 from ..http.lazy import lazy
+from ..http.request import Request
 from . import pipeline, signals
 from .globals import _cv_app, _cv_request, app_stack, request_stack
 from .plan import APP_SCOPES, Scopes
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_CLOSE = WerkzeugRequest.close
+_CLOSE = Request.close
 _CURRENT, _ENDING, _ENDED = State.CURRENT, State.ENDING, State.ENDED
 
 
@@ -134,6 +134,9 @@ class RequestContext(Context, stack=request_stack):
     """The app context that this request runs with: its own, or the one that it joined."""
 
     flashes: list[tuple[str, str]] | None = None
+    _adapter: MapAdapter | None = None
+    _refused = False
+    _after: list[Callable[[Any], Any]] | None = None
     _opened: Any = None
     _own_app_ctx: AppContext | None = None
     _parent: RequestContext | None = None
@@ -157,25 +160,31 @@ class RequestContext(Context, stack=request_stack):
         if session is not None:
             self._opened = session
 
-    @lazy
+    @property
     def _after_request_functions(self) -> list[Callable[[Any], Any]]:
-        return []
-
-    def _after_request_functions_or_none(self) -> list[Callable[[Any], Any]] | tuple[()]:
-        functions: list[Callable[[Any], Any]] | tuple[()] = self.__dict__.get(
-            "_after_request_functions", ()
-        )
+        """This request's own after hooks; the list is made when somebody asks for it."""
+        functions = self._after
+        if functions is None:
+            functions = self._after = []
         return functions
 
-    @lazy
+    @property
     def url_adapter(self) -> MapAdapter | None:
         """Matches and builds URLs for this request; None when its host was refused."""
-        try:
-            adapter: MapAdapter | None = self.app.create_url_adapter(self.request)
-        except HTTPException as error:
-            self.request.routing_exception = error
-            return None
+        adapter = self._adapter
+        if adapter is None and not self._refused:
+            try:
+                adapter = self._adapter = self.app.create_url_adapter(self.request)
+            except HTTPException as error:
+                self._refused = True
+                self.request.routing_exception = error
+                error.__traceback__ = None
         return adapter
+
+    @url_adapter.setter
+    def url_adapter(self, adapter: MapAdapter | None) -> None:
+        self._adapter = adapter
+        self._refused = adapter is None
 
     # -- session ------------------------------------------------------------------------------
 
@@ -232,19 +241,19 @@ class RequestContext(Context, stack=request_stack):
     # -- what the pipeline asks ---------------------------------------------------------------
 
     def _scopes(self) -> Scopes:
-        """The keys under which this request's hooks are registered, outermost and innermost first."""
+        """The keys of this request's hooks, outermost first and innermost first."""
         rule = self.request.url_rule
         if rule is None:
             return APP_SCOPES
-        scopes: Scopes = self.app._plans.scopes(rule.endpoint)
+        scopes: Scopes = self.app._plans.scopes_of[rule.endpoint]
         return scopes
 
     def _is_observed(self, app: Any) -> bool:
         """Whether anybody but the server looks at this request's response object."""
         if (
             self._opened is not None
+            or self._after is not None
             or signals.request_finished.receivers
-            or "_after_request_functions" in self.__dict__
         ):
             return True
         hooks = app.after_request_funcs
@@ -354,7 +363,7 @@ class RequestContext(Context, stack=request_stack):
         """Close the request's files, or let the other holders do it; adds what that raises."""
         request = self.request
         sharing = self._sharing
-        if sharing is None and type(request).close is _CLOSE and "files" not in request.__dict__:
+        if sharing is None and type(request).close is _CLOSE and not request._form_loaded:
             return errors
         try:
             if sharing is not None:
@@ -379,8 +388,10 @@ class RequestContext(Context, stack=request_stack):
         The edge owns this context: it keeps the only way to its end. An error in a signal, in
         opening the session or in matching is raised with both contexts current.
         """
+        app = self.app
         if joined is None:
-            app_ctx = self._own_app_ctx = self.app.app_context()
+            app_ctx = app.app_context() if app._plans.overrides.app_context else AppContext(app)
+            self._own_app_ctx = app_ctx
             app_ctx._made_at_edge = True
             app_ctx._token = _cv_app.set(app_ctx)
             app_ctx._state = _CURRENT

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import Map as WerkzeugMap
 
 from ..http.routing import RouteIndex
 
@@ -31,17 +32,23 @@ class Matcher:
         request = ctx.request
         environ = request.environ
         try:
+            # Werkzeug answers what the index does not: hosts not seen yet, WebSockets, an adapter
+            # that somebody made or set, host and subdomain matching.
             if (
                 environ.get("HTTP_HOST") in self._hosts
                 and "HTTP_UPGRADE" not in environ
-                and "url_adapter" not in ctx.__dict__
+                and ctx._adapter is None
                 and app.config["TRUSTED_HOSTS"] is None
                 and not app.subdomain_matching
                 and not app._plans.overrides.create_url_adapter
             ):
+                url_map = app.url_map
                 index = self._index
-                if index is None or index.url_map is not app.url_map or not index.fresh():
-                    index = self._index = RouteIndex(app.url_map)
+                # A version names one state of one of our maps; None, another class of map.
+                if index is None or getattr(url_map, "version", None) != index.version or (
+                    index.version is None
+                ):
+                    index = self._index_of(url_map)
                 answer = index.match(environ.get("PATH_INFO", "/"), request.method)
                 if type(answer) is tuple:
                     request.url_rule, request.view_args = answer
@@ -52,6 +59,16 @@ class Matcher:
             self._match_by_adapter(ctx, request, environ.get("HTTP_HOST"))
         except HTTPException as error:
             request.routing_exception = error
+            # It is raised when the request is dispatched; until then a traceback would only keep
+            # this frame, and with it the request, alive.
+            error.__traceback__ = None
+
+    def _index_of(self, url_map: WerkzeugMap) -> RouteIndex:
+        """A fresh index; for a map of another class than ours it is asked whether it is."""
+        index = self._index
+        if index is None or index.url_map is not url_map or not index.fresh():
+            index = self._index = RouteIndex(url_map)
+        return index
 
     def _match_by_adapter(self, ctx: Any, request: Any, host: str | None) -> None:
         adapter = ctx.url_adapter

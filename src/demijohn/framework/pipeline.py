@@ -175,20 +175,23 @@ def full_dispatch(ctx: Any, app: Any, inline: bool, overrides: Any, may_be_quick
 
 
 def preprocess(ctx: Any, app: Any, inline: bool) -> Part:
-    """URL value preprocessors, then before hooks, the application's before a blueprint's; the first value that is not
-    None is the answer."""
-    request = ctx.request
+    """URL value preprocessors, then before hooks, the application's before a blueprint's.
+
+    The first value of a hook that is not None is the answer.
+    """
     names = ctx._scopes()[0]
     if app.url_value_preprocessors:
+        request = ctx.request
         for name in names:
             for preprocessor in app.url_value_preprocessors.get(name, ()):
                 try:
                     preprocessor(request.endpoint, request.view_args)
                 except StopIteration as stop:
                     raise Stopped(stop) from None
+    hooks = app.before_request_funcs
     is_async = app._plans.is_async
     for name in names:
-        for hook in app.before_request_funcs.get(name, ()):
+        for hook in hooks.get(name, ()):
             if inline and not is_async(hook):
                 try:
                     rv = hook()
@@ -293,17 +296,21 @@ def handle_exception(ctx: Any, app: Any, error: Any, inline: bool) -> Part:
 def finalize(
     ctx: Any, app: Any, rv: Any, inline: bool, overrides: Any, from_error_handler: bool
 ) -> Part:
-    """A return value made into a final response: coerced, through the after hooks, its session saved."""
-    response = app.make_response(rv)
+    """A return value made final: coerced, through the after hooks, its session saved."""
+    response: Any = None
+    if app.response_class is Response and not overrides.make_response:
+        plain = quick(rv, app.json)
+        if plain is not None:
+            response = Response.build(*plain)
+    if response is None:
+        response = app.make_response(rv)
     try:
         if overrides.process_response:
             response = yield from call(app, app.process_response, inline, response)
         else:
             response = yield from process_response(ctx, app, response, inline)
         if signals.request_finished.receivers:
-            signals.request_finished.send(
-                app, _async_wrapper=app.ensure_sync, response=response
-            )
+            signals.request_finished.send(app, _async_wrapper=app.ensure_sync, response=response)
     except Exception:
         if not from_error_handler:
             raise
@@ -313,14 +320,19 @@ def finalize(
 
 
 def process_response(ctx: Any, app: Any, response: Any, inline: bool) -> Part:
-    """After hooks, this request's own first, then a blueprint's before the application's, last registered first; then
-    the session is saved."""
-    is_async = app._plans.is_async
-    for hook in ctx._after_request_functions_or_none():
-        response = yield from call(app, hook, inline, response)
-    if app.after_request_funcs:
+    """After hooks, then the session is saved.
+
+    This request's own hooks come first, then a blueprint's before the application's, each scope's
+    last registered first.
+    """
+    if ctx._after is not None:
+        for hook in ctx._after:
+            response = yield from call(app, hook, inline, response)
+    hooks = app.after_request_funcs
+    if hooks:
+        is_async = app._plans.is_async
         for name in ctx._scopes()[1]:
-            for hook in reversed(app.after_request_funcs.get(name, ())):
+            for hook in reversed(hooks.get(name, ())):
                 if inline and not is_async(hook):
                     try:
                         response = hook(response)
@@ -337,18 +349,16 @@ def process_response(ctx: Any, app: Any, response: Any, inline: bool) -> Part:
 Hooks: TypeAlias = list[Callable[..., Any]]
 
 
-def teardown_request_hooks(ctx: Any, app: Any) -> Hooks:
-    """The `teardown_request` functions in their order: last registered first, a blueprint's before
-    the application's."""
-    functions = app.teardown_request_funcs
-    return [hook for name in ctx._scopes()[1] for hook in reversed(functions.get(name, ()))]
-
-
 def teardown_request(ctx: Any, app: Any, exc: BaseException | None, inline: bool) -> Part:
-    """Run every `teardown_request` function and the signal. Returns the errors."""
+    """Run every `teardown_request` function, a blueprint's before the application's, each scope's
+    last registered first, and the signal. Returns the errors."""
     errors: list[BaseException] = []
-    if app.teardown_request_funcs:
-        yield from run_all(app, teardown_request_hooks(ctx, app), exc, inline, errors)
+    functions = app.teardown_request_funcs
+    if functions:
+        for name in ctx._scopes()[1]:
+            hooks = functions.get(name)
+            if hooks:
+                yield from run_all(app, hooks[::-1], exc, inline, errors)
     if signals.request_tearing_down.receivers:
         _send(signals.request_tearing_down, app, exc, errors)
     return errors

@@ -91,9 +91,11 @@ _ENVIRON_KEYS: t.Final[dict[str, str]] = {
 class RequestHeaders(EnvironHeaders):
     """The read-only, live view of a request's headers; answers as `EnvironHeaders` does."""
 
+    # Werkzeug's inherited methods name it; it stays empty.
+    _list: list[tuple[str, str]] = []
+
     def __init__(self, environ: dict[str, t.Any]) -> None:
         self.environ = environ
-        self._list = []  # Werkzeug's inherited methods name it; it stays empty
 
     def __getitem__(self, key: t.Any) -> t.Any:
         """The header's value; raises `KeyError`."""

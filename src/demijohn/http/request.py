@@ -57,6 +57,9 @@ _BARE: t.Final = frozenset(
 _UNSET: t.Final = (Ellipsis, Ellipsis)
 
 
+_new_headers = RequestHeaders.__new__
+
+
 class RequestSettings(t.Protocol):
     """Where a request finds its limits: an application, as far as a request sees it."""
 
@@ -89,6 +92,10 @@ class Request(WerkzeugRequest):
     _max_content_length: int | None = None
     _max_form_memory_size: int | None = None
     _max_form_parts: int | None = None
+    _query_string: bytes | None = None
+    _query_assigned: bytes | None = None
+    #: Whether a form was parsed, so that there may be files to close.
+    _form_loaded = False
     # Bytes taken from wsgi.input by `_read_body`; None while `stream` has not been bypassed.
     _body_taken: int | None = None
     # Whether this class leaves alone what the three short cuts go round; see __init_subclass__.
@@ -98,7 +105,7 @@ class Request(WerkzeugRequest):
         super().__init_subclass__(**kwargs)
 
         def untouched(names: cabc.Iterable[str]) -> bool:
-            return all(getattr(cls, name, None) is getattr(Request, name) for name in names)
+            return all(getattr(cls, name, None) is getattr(Request, name, None) for name in names)
 
         inits = [base for base in cls.__mro__ if "__init__" in vars(base)]
         cls._defers = (
@@ -109,6 +116,9 @@ class Request(WerkzeugRequest):
         )
         cls._stock_body = cls._defers and untouched(_BODY)
         cls._stock_json = cls._defers and untouched(_JSON)
+
+    if t.TYPE_CHECKING:
+        method: str
 
     def __init__(
         self, environ: WSGIEnvironment, populate_request: bool = True, shallow: bool = False
@@ -130,11 +140,6 @@ class Request(WerkzeugRequest):
         return None
 
     # What Werkzeug's constructor computes
-
-    @lazy
-    def method(self) -> str:
-        """The method, in capitals."""
-        return self.environ.get("REQUEST_METHOD", "GET").upper()  # type: ignore[no-any-return]
 
     @lazy
     def scheme(self) -> str:
@@ -159,15 +164,24 @@ class Request(WerkzeugRequest):
             path = _decode(path)
         return "/" + path.lstrip("/")
 
-    @lazy
-    def query_string(self) -> bytes:
+    @property
+    def query_string(self) -> bytes:  # type: ignore[override]
         """What follows the URL's question mark, as it was sent."""
-        return self.environ.get("QUERY_STRING", "").encode("latin1")  # type: ignore[no-any-return]
+        given = self._query_string
+        if given is None:
+            given = self._query_string = self.environ.get("QUERY_STRING", "").encode("latin1")
+        return given
+
+    @query_string.setter
+    def query_string(self, value: bytes) -> None:
+        self._query_string = self._query_assigned = value
 
     @lazy
     def headers(self) -> Headers:
         """The headers, read from the environ at each use."""
-        return RequestHeaders(self.environ)
+        headers = _new_headers(RequestHeaders)
+        headers.environ = self.environ
+        return headers
 
     @lazy
     def remote_addr(self) -> str | None:
@@ -184,7 +198,7 @@ class Request(WerkzeugRequest):
     @lazy
     def args(self) -> MultiDict[str, str]:
         """The query string's parameters, in the `parameter_storage_class`."""
-        if self._plain("query_string"):
+        if self._defers and self._query_assigned is None:
             query: str = self.environ.get("QUERY_STRING", "")
             if not query.isascii():
                 query = query.encode("latin1").decode()
@@ -449,6 +463,7 @@ class Request(WerkzeugRequest):
             raise BadRequest() from error
 
     def _load_form_data(self) -> None:
+        self._form_loaded = True
         super()._load_form_data()
         settings = self._settings()
         if (

@@ -46,15 +46,19 @@ def _serve(
     """In the request's Context: the body for the server, or the `Raised` that leaves the application."""
     request = serve_request(app, environ, joined, True)
     ctx, answer = next(request)
+    plain = True
     try:
         if type(answer) is tuple:
             status, headers, body = answer
             start_response(status, headers)
-            plain = True
         elif type(answer) is Raised:
-            body, plain = answer, True
+            body = answer
+        elif (finished := finish(answer, environ)) is not None:
+            status, headers, body, plain = finished
+            start_response(status, headers)
         else:
-            body, plain = _start(answer, environ, start_response)
+            body = answer(environ, start_response)
+            plain = isinstance(body, (list, tuple))
     except BaseException as error:
         _end(app, ctx, environ, request, error)
         raise
@@ -64,19 +68,6 @@ def _serve(
         _end(app, ctx, environ, request, None)
         return body
     return Steps(context, body, lambda error: _end(app, ctx, environ, request, error))
-
-
-def _start(
-    response: Any, environ: WSGIEnvironment, start_response: StartResponse
-) -> tuple[Iterable[bytes], bool]:
-    """Start a response; its body, and whether the context may end before that is sent."""
-    finished = finish(response, environ)
-    if finished is None:
-        body = response(environ, start_response)
-        return body, isinstance(body, (list, tuple))
-    status, headers, body, plain = finished
-    start_response(status, headers)
-    return body, plain
 
 
 def _end(
