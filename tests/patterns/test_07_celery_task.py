@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import weakref
 from types import ModuleType
 from typing import Any
 
+import celery._state
 import pytest
 from celery import Celery, Task, shared_task
 
@@ -15,6 +17,15 @@ CELERY = {
     "task_eager_propagates": True,
     "task_ignore_result": True,
 }
+
+
+@pytest.fixture(autouse=True)
+def fresh_celery(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Celery's tables of a process, for one test: its current application and shared tasks."""
+    monkeypatch.setattr(celery._state, "_on_app_finalizers", set())
+    monkeypatch.setattr(celery._state, "_tls", celery._state._TLS())
+    monkeypatch.setattr(celery._state, "default_app", None)
+    monkeypatch.setattr(celery._state, "_apps", weakref.WeakSet())
 
 
 def create_app(framework: ModuleType, log: list[Any] | None = None) -> Any:
@@ -39,8 +50,9 @@ def celery_init_app(app: Any) -> Celery:
             with app.app_context():
                 return self.run(*args, **kwargs)
 
-    celery_app = Celery(app.name, task_cls=FlaskTask, set_as_current=False)
+    celery_app = Celery(app.name, task_cls=FlaskTask)
     celery_app.config_from_object(app.config["CELERY"])
+    celery_app.set_default()
     app.extensions["celery"] = celery_app
     return celery_app
 
@@ -48,10 +60,10 @@ def celery_init_app(app: Any) -> Celery:
 def test_task_makes_its_app_and_pushes_a_context(framework: ModuleType) -> None:
     """A task that makes its own application uses `current_app` and `url_for` under its context."""
     log: list[Any] = []
-    celery = Celery("reports", set_as_current=False)
-    celery.config_from_object(CELERY)
+    celery_app = Celery("reports")
+    celery_app.config_from_object(CELERY)
 
-    @celery.task
+    @celery_app.task
     def send_report(number: int) -> str:
         app = create_app(framework, log)
         with app.app_context():
@@ -66,10 +78,10 @@ def test_task_makes_its_app_and_pushes_a_context(framework: ModuleType) -> None:
 
 def test_worker_module_pushes_once(framework: ModuleType) -> None:
     """A module that pushes a context for the life of its worker serves all its tasks with it."""
-    celery = Celery("reports", set_as_current=False)
-    celery.config_from_object(CELERY)
+    celery_app = Celery("reports")
+    celery_app.config_from_object(CELERY)
 
-    @celery.task
+    @celery_app.task
     def recipient() -> str:
         return str(framework.current_app.config["RECIPIENT"])
 
@@ -87,10 +99,10 @@ def test_integration_of_the_documentation(framework: ModuleType) -> None:
     """With the documented task class every task has a context of its own, each ended once."""
     log: list[Any] = []
     app = create_app(framework, log)
-    celery = celery_init_app(app)
+    celery_app = celery_init_app(app)
     g = framework.g
 
-    @celery.task
+    @celery_app.task
     def count() -> int:
         log.append(("found", "n" in g))
         g.n = 1
@@ -104,10 +116,10 @@ def test_task_started_by_a_view(framework: ModuleType) -> None:
     """An eager task that a view starts has its own `g`, and the view's is there again after it."""
     log: list[Any] = []
     app = create_app(framework, log)
-    celery = celery_init_app(app)
+    celery_app = celery_init_app(app)
     g = framework.g
 
-    @celery.task
+    @celery_app.task
     def add(a: int, b: int) -> int:
         log.append(("user" in g, framework.has_request_context()))
         return a + b
@@ -127,10 +139,10 @@ def test_task_started_by_a_view(framework: ModuleType) -> None:
 def test_failing_task(framework: ModuleType) -> None:
     """The exception of a task reaches the context's teardown functions and the caller."""
     log: list[Any] = []
-    celery = celery_init_app(create_app(framework, log))
+    celery_app = celery_init_app(create_app(framework, log))
     error = ValueError("no such report")
 
-    @celery.task
+    @celery_app.task
     def fail() -> None:
         raise error
 
@@ -143,29 +155,25 @@ def test_failing_task(framework: ModuleType) -> None:
 
 def test_shared_task(framework: ModuleType) -> None:
     """A `shared_task`, declared without an application, runs in the context of the current one."""
-    app = create_app(framework)
-    celery = celery_init_app(app)
-
-    @shared_task(ignore_result=False, name=f"recipient_of_{framework.__name__}")
+    @shared_task(ignore_result=False)
     def recipient() -> str:
         return f"{framework.current_app.name}: {framework.current_app.config['RECIPIENT']}"
 
-    with celery:  # what `celery_app.set_default()` does for a whole process
-        celery.set_current()
-        assert recipient.delay().get() == "reports: ops@example.com"
+    celery_init_app(create_app(framework))
+    assert recipient.delay().get() == "reports: ops@example.com"
 
 
 def test_task_that_starts_a_task(framework: ModuleType) -> None:
     """A task that starts another is in its own context again when that one is done."""
     log: list[Any] = []
-    celery = celery_init_app(create_app(framework, log))
+    celery_app = celery_init_app(create_app(framework, log))
     g = framework.g
 
-    @celery.task
+    @celery_app.task
     def inner() -> bool:
         return "name" in g
 
-    @celery.task
+    @celery_app.task
     def outer() -> tuple[bool, str]:
         g.name = "outer"
         return inner.delay().get(disable_sync_subtasks=False), g.name
