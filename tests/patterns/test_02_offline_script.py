@@ -176,9 +176,7 @@ def test_wrong_order_of_pops_is_refused() -> None:
     Flask raises too, but has torn the outer context down and reset the variable by then.
     """
     log: list[tuple[str, object]] = []
-    outer, inner = (
-        logging_app(demijohn, name, log).app_context() for name in ("outer", "inner")
-    )
+    outer, inner = (logging_app(demijohn, name, log).app_context() for name in ("outer", "inner"))
     outer.push()
     inner.push()
     with pytest.raises(AssertionError, match="Popped wrong app context"):

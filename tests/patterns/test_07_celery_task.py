@@ -155,6 +155,7 @@ def test_failing_task(framework: ModuleType) -> None:
 
 def test_shared_task(framework: ModuleType) -> None:
     """A `shared_task`, declared without an application, runs in the context of the current one."""
+
     @shared_task(ignore_result=False)
     def recipient() -> str:
         return f"{framework.current_app.name}: {framework.current_app.config['RECIPIENT']}"

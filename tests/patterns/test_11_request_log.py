@@ -54,7 +54,12 @@ class Server:
     def __init__(self, framework: str) -> None:
         self.process = subprocess.Popen(
             [sys.executable, str(SCRIPT), framework],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": "0"},
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(sys.path),
+                "PYTHONUNBUFFERED": "1",
+                "PYTHONHASHSEED": "0",
+            },
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -328,5 +333,3 @@ def test_a_difference_would_be_seen(servers: Servers) -> None:
     assert any("[ar]" in entry for entry in ours[0].log)
     assert any("[a]" in entry for entry in ours[0].log)
     assert any("[]" in entry for entry in ours[0].log)
-
-
