@@ -311,13 +311,7 @@ class RequestContext(Context, stack=request_stack):
             return
         self._final = False
         app = self.app
-        plans = app._plans
-        interface = app.session_interface
-        if (
-            interface is not plans.late_sessions
-            and self._opened is None
-            and not plans.opens_session_late(interface)
-        ):
+        if self._opened is None and not app._plans.opens_session_late(app.session_interface):
             self._open_session()
         self.match_request()
 

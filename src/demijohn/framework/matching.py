@@ -39,6 +39,7 @@ class Matcher:
                 and "HTTP_UPGRADE" not in environ
                 and ctx._adapter is None
                 and app.config["TRUSTED_HOSTS"] is None
+                and request.trusted_hosts is None
                 and not app.subdomain_matching
                 and not app._plans.overrides.create_url_adapter
             ):

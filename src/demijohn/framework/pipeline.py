@@ -189,10 +189,10 @@ def preprocess(ctx: Any, app: Any, inline: bool) -> Part:
                 except StopIteration as stop:
                     raise Stopped(stop) from None
     hooks = app.before_request_funcs
-    is_async = app._plans.is_async
+    wraps = app._plans.wraps
     for name in names:
         for hook in hooks.get(name, ()):
-            if inline and not is_async(hook):
+            if inline and not wraps(hook):
                 try:
                     rv = hook()
                 except StopIteration as stop:
@@ -330,10 +330,10 @@ def process_response(ctx: Any, app: Any, response: Any, inline: bool) -> Part:
             response = yield from call(app, hook, inline, response)
     hooks = app.after_request_funcs
     if hooks:
-        is_async = app._plans.is_async
+        wraps = app._plans.wraps
         for name in ctx._scopes()[1]:
             for hook in reversed(hooks.get(name, ())):
-                if inline and not is_async(hook):
+                if inline and not wraps(hook):
                     try:
                         response = hook(response)
                     except StopIteration as stop:
@@ -385,7 +385,7 @@ def run_all(
     errors: list[BaseException],
 ) -> Part:
     """Run teardown functions; what one raises is kept in `errors`, so that the next one runs."""
-    is_async = app._plans.is_async
+    wraps = app._plans.wraps
     for hook in hooks:
         if not inline:
             done, value = yield Call(hook, (exc,))
@@ -393,7 +393,7 @@ def run_all(
                 errors.append(value)
             continue
         try:
-            if is_async(hook):
+            if wraps(hook):
                 app.ensure_sync(hook)(exc)
             else:
                 hook(exc)

@@ -31,11 +31,16 @@ STEPS = (
 """The public methods that the pipeline replaces by its own code while nobody overrides them."""
 
 _functions_of = attrgetter(*STEPS)
+_OPEN_SESSION = SecureCookieSessionInterface.open_session
 
 
 def is_async(function: Callable[..., Any]) -> bool:
     """Whether calling `function` gives a coroutine: an `async def`, or one marked as such."""
     return inspect.iscoroutinefunction(function) or asyncio.coroutines.iscoroutinefunction(function)
+
+
+def _always(function: Callable[..., Any]) -> bool:
+    return True
 
 
 class Overrides:
@@ -110,7 +115,6 @@ class Plans:
         "_stock_class",
         "_teardown",
         "kinds",
-        "late_sessions",
         "overrides",
         "reported_leftover",
         "scopes_of",
@@ -122,7 +126,6 @@ class Plans:
         self._stock_class = stock_class
         self.scopes_of = _ScopesOf()
         self.kinds = _Kinds()
-        self.late_sessions: Any = None
         self.overrides = Overrides(app, self._stock)
         #: Whether a context found at a server edge was reported already.
         self.reported_leftover = False
@@ -149,23 +152,28 @@ class Plans:
         )
 
     def opens_session_late(self, interface: Any) -> bool:
-        """Whether `interface` opens sessions as the framework's own does.
+        """Whether `interface` opens sessions as the framework's own does, now.
 
-        Then opening at first use cannot be told from opening at the request's begin. The last such
-        interface is kept in `late_sessions`.
+        Then opening at first use cannot be told from opening at the request's begin. Asked by each
+        request, 55 ns: the method may be set on the class or the instance at any time.
         """
-        if (
-            getattr(type(interface), "open_session", None)
-            is not SecureCookieSessionInterface.open_session
-            or "open_session" in vars(interface)
-        ):
+        try:
+            return (
+                type(interface).open_session is _OPEN_SESSION
+                and "open_session" not in interface.__dict__
+            )
+        except AttributeError:  # an interface of another kind
             return False
-        self.late_sessions = interface
-        return True
 
     def overrides_now(self, app: Any, name: str) -> bool:
         """Whether a step that is no part of every request is overridden."""
         return getattr(type(app), name) is not getattr(self._stock_class, name) or name in vars(app)
+
+    @property
+    def wraps(self) -> Callable[[Callable[..., Any]], bool]:
+        """The test whether a function goes through `ensure_sync`: an async one, and each one where
+        that step is overridden."""
+        return _always if self.overrides.ensure_sync else self.is_async
 
     def is_async(self, function: Callable[..., Any]) -> bool:
         """`is_async`, remembered for what is registered."""
