@@ -37,6 +37,15 @@ class Side:
     framework: ModuleType
     app: Any
     log: list[str] = field(default_factory=list)
+    undo: list[Callable[[], object]] = field(default_factory=list)
+
+    def __enter__(self) -> Side:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        # A receiver that is left would have every later application watched.
+        for function in self.undo:
+            function()
 
     def note(self, text: str) -> None:
         f = self.framework
@@ -54,6 +63,8 @@ def make_side(framework: ModuleType) -> Side:
     app_class = type("App", (framework.Flask,), {})
     app = app_class("live", static_folder=str(HERE), static_url_path="/static")
     app.secret_key = "key"
+    # The one on Flask's class is every application's.
+    app.session_interface = framework.sessions.SecureCookieSessionInterface()
     app.logger.disabled = True
     side = Side(framework, app)
     add_views(side, framework.request, framework.session)
@@ -160,7 +171,7 @@ REQUESTS: tuple[dict[str, Any], ...] = (
     {"path": "/page"},
     {"path": "/folder"},
     {"path": "/folder/"},
-    {"path": "//hello"},
+    {"path": "/bp//item/5"},
     {"path": "/url"},
     {"path": "/badurl"},
     {"path": "/stream"},
@@ -467,8 +478,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
     "SEND_FILE_MAX_AGE_DEFAULT": {"SEND_FILE_MAX_AGE_DEFAULT": 60},
 }
-NO_EFFECT = {"PREFERRED_URL_SCHEME and SERVER_NAME"}
-"""Settings that must change nothing within requests."""
 for _name, _values in SETTINGS.items():
     CHANGES[f"config {_name}"] = lambda side, _values=_values: side.app.config.update(_values)
 
@@ -507,7 +516,7 @@ def _(side: Side) -> None:
 
 @change("JSON provider's dumps set on the instance")
 def _(side: Side) -> None:
-    side.app.json.dumps = lambda obj, **kwargs: "dumped"
+    side.app.json.dumps = lambda obj, **kwargs: json.dumps(obj, indent=3)
 
 
 @change("JSON provider's default")
@@ -626,7 +635,7 @@ def _(side: Side) -> None:
     side.app.session_interface.open_session = lambda app, request: None
 
 
-@change("salt of the session interface")
+@change("cookie path of the session interface")
 def _(side: Side) -> None:
     side.app.session_interface.get_cookie_path = lambda app: "/live"
 
@@ -699,7 +708,9 @@ def connect(side: Side, name: str) -> None:
         if "response" in details:
             details["response"].headers["X-Signal"] = name
 
-    getattr(side.framework, name).connect(receive, sender=side.app, weak=False)
+    signal = getattr(side.framework, name)
+    signal.connect(receive, sender=side.app)
+    side.undo.append(partial(signal.disconnect, receive, sender=side.app))
 
 
 for _signal in SIGNALS:
@@ -727,7 +738,6 @@ STEPS = (
     "handle_exception",
     "handle_user_exception",
     "handle_http_exception",
-    "create_url_adapter",
     "do_teardown_request",
     "do_teardown_appcontext",
     "ensure_sync",
@@ -817,6 +827,22 @@ def _(side: Side) -> None:
     app.view_functions["hello"] = hello
 
 
+def other_root(side: Side, request: Any) -> Any:
+    """An adapter for another host, with a root of its own. When it is asked for is not compared:
+    Flask makes its adapters with the contexts, here they are made at their first use."""
+    return side.app.url_map.bind("other.example", "/root", path_info=request and request.path)
+
+
+@change("instance create_url_adapter")
+def _(side: Side) -> None:
+    side.app.create_url_adapter = partial(other_root, side)
+
+
+@change("class create_url_adapter")
+def _(side: Side) -> None:
+    type(side.app).create_url_adapter = lambda self, request: other_root(side, request)
+
+
 @change("override set and taken away again, another left")
 def _(side: Side) -> None:
     on_instance(side, "dispatch_request")
@@ -829,22 +855,24 @@ def _(side: Side) -> None:
 
 def run(framework: ModuleType, name: str) -> tuple[list[Answer], list[Answer]]:
     """The answers before and after a change."""
-    side = make_side(framework)
-    before = send_all(side)
-    CHANGES[name](side)
-    return before, send_all(side)
+    with make_side(framework) as side:
+        before = send_all(side)
+        CHANGES[name](side)
+        return before, send_all(side)
 
 
 def compare(name: str) -> None:
     before, after = run(flask, name)
     our_before, our_after = run(demijohn, name)
-    assert (before == after) == (name.removeprefix("config ") in NO_EFFECT)
+    assert before != after, "the change has no effect on Flask"
     for request, theirs, ours in zip(REQUESTS, before, our_before, strict=True):
         assert (request["path"], "before", ours) == (request["path"], "before", theirs)
     for request, theirs, ours in zip(REQUESTS, after, our_after, strict=True):
         assert (request["path"], "after", ours) == (request["path"], "after", theirs)
 
 
+# A step that drops a response leaves its file open; a host other than SERVER_NAME is warned of.
+@pytest.mark.filterwarnings("ignore:unclosed file", "ignore:Current server name", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("name", CHANGES)
 def test_change_after_the_first_request_is_seen(name: str) -> None:
     """A change after the first request has the same effects on every later request as in Flask."""
@@ -931,6 +959,7 @@ FAULTS: dict[str, tuple[type, str, Any, tuple[str, ...]]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("fault", FAULTS)
 def test_planted_fault_is_found(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a plan that keeps what it should ask for again, the cases that name it fail."""
