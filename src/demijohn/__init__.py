@@ -104,7 +104,7 @@ _HOMES = {
     "framework.wrappers": ("Request", "Response"),
 }
 _MODULES = frozenset(
-    ("app", "blueprints", "config", "ctx", "globals", "helpers", "json", "logging", "sansio")
+    ("app", "blueprints", "cli", "config", "ctx", "globals", "helpers", "json", "logging", "sansio")
     + ("sessions", "signals", "templating", "typing", "views", "wrappers")
 )
 """The submodules that are there after `import flask`, so after `import demijohn` too."""
