@@ -7,7 +7,7 @@ at an end and in which order is the pipeline's.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from functools import update_wrapper
+from functools import partial, update_wrapper
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -124,6 +124,14 @@ class _Sharing:
             self._request.close()
 
 
+def _session_read_only() -> SessionReadOnly:
+    return SessionReadOnly(
+        "The response is final, so nothing written to the session now can reach the client. "
+        'Write before the view returns: `copy_current_request_context(f, session="share")` shares '
+        "the session until then, and reading it works after."
+    )
+
+
 class RequestContext(Context, stack=request_stack):
     """A request's unit of work: `request` and `session` belong to it, and it brings an app context.
 
@@ -190,9 +198,14 @@ class RequestContext(Context, stack=request_stack):
 
     @property
     def session(self) -> Any:
-        """The session of this request. Reading it marks it as accessed (`Vary: Cookie`)."""
+        """The session of this request. Reading it marks it as accessed (`Vary: Cookie`).
+
+        After the request's end it can be read, and a write raises `ContextEnded`.
+        """
         session = self._session
         assert session is not None, "The session has not yet been opened."
+        if self._state is _ENDED and self._parent is None:
+            self._freeze_session(session, partial(self.ended_error, "write the session"))
         session.accessed = True
         return session
 
@@ -233,10 +246,12 @@ class RequestContext(Context, stack=request_stack):
         if self._sharing is not None and self._opened is not None:
             self._freeze_session(self._opened)
 
-    def _freeze_session(self, session: Any) -> None:
+    def _freeze_session(
+        self, session: Any, make_error: Callable[[], Exception] = _session_read_only
+    ) -> None:
         freeze = getattr(session, "freeze", None)
         if freeze is not None:
-            freeze(_session_read_only)
+            freeze(make_error)
 
     # -- what the pipeline asks ---------------------------------------------------------------
 
@@ -311,7 +326,12 @@ class RequestContext(Context, stack=request_stack):
             return
         self._final = False
         app = self.app
-        if self._opened is None and not app._plans.opens_session_late(app.session_interface):
+        if self._opened is not None:
+            # A successor's session is its own again.
+            thaw = getattr(self._opened, "thaw", None)
+            if thaw is not None:
+                thaw()
+        elif not app._plans.opens_session_late(app.session_interface):
             self._open_session()
         self.match_request()
 
@@ -462,14 +482,6 @@ class RequestContext(Context, stack=request_stack):
     def __repr__(self) -> str:
         request = self.request
         return f"<{type(self).__name__} {request.url!r} [{request.method}] of {self.app.name}>"
-
-
-def _session_read_only() -> SessionReadOnly:
-    return SessionReadOnly(
-        "The response is final, so nothing written to the session now can reach the client. "
-        'Write before the view returns: `copy_current_request_context(f, session="share")` shares '
-        "the session until then, and reading it works after."
-    )
 
 
 # -- what users call ------------------------------------------------------------------------------
