@@ -1,8 +1,8 @@
 """The order at the end of a request (promise 5), recorded on Flask 3.1.3 and here.
 
 An application with every function and signal of an end logs what is called, and which contexts it
-sees; a server's calls are logged in between. Where the two differ on purpose (streamed bodies), both
-orders are written out.
+sees; a server's calls are logged in between. Where the two differ on purpose (streamed bodies),
+both orders are written out.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PATHS: dict[str, Scope] = {"": ("app",), "/outer": ("outer", "app"), "/outer/inn
 
 
 class Log:
-    """What was called, in order, each with `a` where an app context is seen and `r` where a request is."""
+    """What was called, in order, with `a` where an app context is seen and `r` where a request."""
 
     def __init__(self, framework: ModuleType) -> None:
         self.framework = framework
@@ -93,8 +93,10 @@ def make_app(framework: ModuleType, log: Log) -> Any:
 
     outer.register_blueprint(inner)
     app.register_blueprint(outer)
-    for name in SIGNALS:
-        getattr(framework, name).connect(receiver(log, name), sender=app, weak=False)
+    # Blinker keeps receivers weakly: they go with the application.
+    app.receivers = {name: receiver(log, name) for name in SIGNALS}
+    for name, receive in app.receivers.items():
+        getattr(framework, name).connect(receive, sender=app)
     return app
 
 
@@ -164,7 +166,7 @@ def add_views(framework: ModuleType, log: Log, scaffold: Any) -> None:
 
 
 def serve(app: Any, log: Log, path: str, steps: int | None = None, **options: Any) -> bytes:
-    """Do what a server does, and log it; with `steps` the client goes away after so many of them."""
+    """Do what a server does, and log it; with `steps` the client goes away after so many."""
 
     def start_response(status: str, headers: Any, exc_info: Any = None) -> Callable[..., object]:
         log(f"start {status}")
@@ -244,7 +246,7 @@ def answer(scopes: Scope, status: str = "200 OK") -> list[str]:
 
 @pytest.mark.parametrize("prefix", PATHS)
 def test_plain_body_ends_before_it_is_sent(prefix: str) -> None:
-    """A plain body's request has ended when the server gets it; each function sees what promise 5 says."""
+    """The request of a plain body has ended when the server gets it, in the order of promise 5."""
     scopes = PATHS[prefix]
     log, body = record(demijohn, f"{prefix}/plain")
     assert body == b"plain"
@@ -329,7 +331,7 @@ def test_flask_ends_a_streamed_body_twice(prefix: str) -> None:
 
 @pytest.mark.parametrize("path", ["/stream", "/stream-response"])
 def test_flask_steps_a_bare_generator_without_a_context(path: str) -> None:
-    """The same departure without `stream_with_context`: in Flask the steps see no context at all."""
+    """The same without `stream_with_context`: in Flask the steps see no context at all."""
     log, _ = record(flask, path)
     assert log.names.count("teardown_appcontext 1") == 1
     assert "step 1 []" in log.entries
@@ -339,7 +341,7 @@ def test_flask_steps_a_bare_generator_without_a_context(path: str) -> None:
 @pytest.mark.parametrize("path", ["/stream", "/stream-response", "/stream-with-context"])
 @pytest.mark.parametrize("steps", [1, 2])
 def test_streamed_body_that_the_client_leaves(path: str, steps: int) -> None:
-    """When the server closes a body early the end comes at that moment, once and in the same order."""
+    """When the server closes a body early the end comes at that moment, once, in the same order."""
     log, _ = record(demijohn, path, steps=steps)
     sent = [entry for n in range(1, steps + 1) for entry in (f"step {n} [ar]", f"sent {n} []")]
     assert log.entries == [
@@ -394,7 +396,7 @@ def test_end_by_hand_is_the_same(framework: ModuleType) -> None:
 
 @pytest.mark.parametrize("framework", [flask, demijohn], ids=["flask", "demijohn"])
 def test_request_in_a_pushed_app_context_ends_without_it(framework: ModuleType) -> None:
-    """A request that joined an app context ends up to `request.close`; the app context's end is its owner's."""
+    """A request that joined an app context ends without that context, whose end is its owner's."""
     log = Log(framework)
     app = make_app(framework, log)
     with app.app_context():

@@ -1,4 +1,4 @@
-"""A process of `test_11_request_log`: an application that logs all that happens, on a development server.
+"""A process of `test_11_request_log`: an application that logs all, on a development server.
 
 Run as `python request_log_server.py FRAMEWORK`, where FRAMEWORK is the module to import the names
 from. Not a test file. The server works off one request after the other, so when `GET /-log` is

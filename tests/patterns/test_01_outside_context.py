@@ -73,7 +73,7 @@ def test_app_context_makes_it_work(framework: ModuleType) -> None:
         assert framework.has_app_context()
         framework.g.user = "ada"
         assert framework.g.user == "ada"
-    with pytest.raises(RuntimeError, match="^Working outside of application context"):
+    with pytest.raises(RuntimeError, match=r"^Working outside of application context"):
         framework.current_app.config["MAIL_SENDER"]
 
 
@@ -81,9 +81,9 @@ def test_app_context_is_no_request(framework: ModuleType) -> None:
     """In an app context alone `request` and `session` still raise."""
     with make_app(framework).app_context():
         assert not framework.has_request_context()
-        with pytest.raises(RuntimeError, match="^Working outside of request context"):
-            framework.request.path
-        with pytest.raises(RuntimeError, match="^Working outside of request context"):
+        with pytest.raises(RuntimeError, match=r"^Working outside of request context"):
+            str(framework.request.path)
+        with pytest.raises(RuntimeError, match=r"^Working outside of request context"):
             framework.session["user"]
 
 
@@ -125,7 +125,7 @@ def test_each_request_has_an_app_context_of_its_own(framework: ModuleType) -> No
 
 
 def test_nested_app_context_has_its_own_g(framework: ModuleType) -> None:
-    """A second `with app.app_context()` starts with an empty `g`; the outer one is there again after."""
+    """A second `with app.app_context()` starts with an empty `g`; the outer one is back after."""
     app = make_app(framework)
     with app.app_context():
         framework.g.user = "outer"
@@ -195,6 +195,6 @@ def test_message_in_a_thread() -> None:
 
 
 def test_class_is_its_own_under_both_names() -> None:
-    """`from demijohn import Flask` migrates a file: the same class as `Demijohn`, and not Flask's."""
+    """`from demijohn import Flask` gives the same class as `Demijohn`, which is not Flask's."""
     assert demijohn.Flask is Demijohn
     assert not issubclass(Demijohn, flask.Flask)

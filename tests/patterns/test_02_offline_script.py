@@ -1,4 +1,4 @@
-"""Pattern 2: a script without requests pushes a context; two applications; an error in the block."""
+"""Pattern 2: a script without requests pushes contexts, of two applications, with errors inside."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_script_pushes_and_never_pops(framework: ModuleType, tmp_path: Path) -> 
 
 
 def test_push_and_pop_by_hand(framework: ModuleType) -> None:
-    """`push` and `pop` by hand frame the same life as `with`; the teardown functions run at the pop."""
+    """`push` and `pop` by hand frame the same life as `with`, with the teardown at the pop."""
     Flask, current_app, _ = names(framework)
     app = Flask("nightly")
     log: list[str] = []
@@ -75,7 +75,7 @@ def test_push_and_pop_by_hand(framework: ModuleType) -> None:
     ctx.pop()
     assert log == ["nightly", "teardown of nightly, None"]
     with pytest.raises(RuntimeError):
-        current_app.name
+        str(current_app.name)
 
 
 def test_last_pushed_application_is_current(framework: ModuleType) -> None:
@@ -171,7 +171,7 @@ def test_pop_in_an_except_block_finds_the_exception(framework: ModuleType) -> No
 
 
 def test_wrong_order_of_pops_is_refused() -> None:
-    """Popping the outer context first raises Flask's error, changes nothing, and both can still be popped.
+    """Popping the outer context first raises Flask's error and changes nothing.
 
     Flask raises too, but has torn the outer context down and reset the variable by then.
     """

@@ -57,7 +57,7 @@ def make_admin(framework: ModuleType) -> Any:
 
 
 def test_dispatcher_mounts_several_apps(framework: ModuleType) -> None:
-    """Behind `DispatcherMiddleware` each application answers under its prefix with its own settings."""
+    """Behind `DispatcherMiddleware` each application answers under its prefix as configured."""
     front = create_app(framework, "front")
     back = create_app(framework, "back", GREETING="good day")
     client = Client(DispatcherMiddleware(front, {"/back": back}))

@@ -1,4 +1,4 @@
-"""Pattern 4: a sqlite3 connection cached on `g`, closed by `teardown_appcontext`, and as a `LocalProxy`."""
+"""Pattern 4: a sqlite3 connection on `g`, closed by `teardown_appcontext`; its `LocalProxy`."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_one_connection_a_context(shop: Shop) -> None:
 
 
 def test_requests_write_and_read(shop: Shop) -> None:
-    """Requests see what earlier ones committed, each over a connection of its own that is closed after it."""
+    """Requests see what earlier ones committed, each over a connection that is closed after it."""
     client = shop.app.test_client()
     assert client.post("/notes", data={"text": "milk"}).get_json() == {"id": 1}
     assert client.post("/notes", data={"text": "bread"}).get_json() == {"id": 2}
@@ -121,7 +121,7 @@ def test_closed_and_rolled_back_after_an_error(shop: Shop) -> None:
 
 
 def test_local_proxy_follows_the_context(shop: Shop) -> None:
-    """`db = LocalProxy(get_db)` is the connection of whatever context is current, nested ones too."""
+    """`db = LocalProxy(get_db)` is the connection of the current context, a nested one too."""
     with shop.app.app_context():
         outer = shop.get_db()
         assert shop.db._get_current_object() is outer
@@ -138,12 +138,12 @@ def test_local_proxy_follows_the_context(shop: Shop) -> None:
 
 def test_local_proxy_outside_raises(shop: Shop) -> None:
     """Outside of a context the user's own proxy gives the framework's error."""
-    with pytest.raises(RuntimeError, match="^Working outside of application context"):
+    with pytest.raises(RuntimeError, match=r"^Working outside of application context"):
         shop.db.execute("select 1")
 
 
 def test_test_in_a_pushed_context_shares_its_connection(shop: Shop) -> None:
-    """A request by the test client inside `with app.app_context()` joins that context and its connection."""
+    """The test client's request inside `with app.app_context()` joins that and its connection."""
     with shop.app.app_context():
         connection = shop.get_db()
         assert shop.app.test_client().get("/twice").text == "True"
@@ -176,7 +176,7 @@ def test_connection_is_closed_though_another_teardown_fails(tmp_path: Path) -> N
 def test_good_response_survives_a_failing_teardown(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """When the view is done and a teardown function fails, the client gets the answer, and the log the error.
+    """When a teardown function fails after a good view, the client gets the answer still.
 
     In Flask the error leaves the application, and the server answers 500.
     """

@@ -114,7 +114,7 @@ def test_g_of_the_request_is_not_in_the_thread(framework: ModuleType) -> None:
 
 
 def test_copy_current_request_context(framework: ModuleType) -> None:
-    """In a function copied with the request, `request`, `session` and `current_app` are readable."""
+    """In a copied function `request`, `session` and `current_app` are readable."""
     app = make_app(framework)
     mailer = Mailer(framework)
     seen: list[object] = []
@@ -242,7 +242,7 @@ def request_log(framework: ModuleType) -> list[str]:
 
 
 def test_child_leaves_the_request_alone() -> None:
-    """A copied function runs only its own app context's teardown, and closes nothing of the request's.
+    """A copied function ends its own app context alone, and closes nothing of the request's.
 
     Flask runs `teardown_request` for the copy too and closes the request's files under the view.
     """
@@ -285,7 +285,7 @@ def test_child_does_not_match_again() -> None:
 
 
 def test_one_copied_function_in_many_threads() -> None:
-    """One copied function may be called by several threads at once, each call in a context of its own.
+    """One copied function may be called by several threads at once, each in its own context.
 
     Flask keeps one context for all calls; two that overlap pop each other's and raise.
     """

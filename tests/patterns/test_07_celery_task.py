@@ -91,7 +91,7 @@ def test_worker_module_pushes_once(framework: ModuleType) -> None:
         assert [recipient.delay().get() for _ in range(3)] == ["ops@example.com"] * 3
     finally:
         ctx.pop()
-    with pytest.raises(RuntimeError, match="^Working outside of application context"):
+    with pytest.raises(RuntimeError, match=r"^Working outside of application context"):
         recipient.delay()
 
 

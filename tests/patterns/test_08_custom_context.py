@@ -1,4 +1,4 @@
-"""Pattern 8: a context of the user's own, beside the framework's or without it, and a decorator that pushes one."""
+"""Pattern 8: a context of the user's own, and a decorator that pushes an app context."""
 
 from __future__ import annotations
 
@@ -139,9 +139,8 @@ def test_beside_the_framework_contexts(
 
     @app.get("/")
     def index() -> str:
-        with context(framework.current_app.config["DATABASE"]):
-            with app.app_context():
-                return str(current.execute("select 41 + 1").fetchone()[0])
+        with context(framework.current_app.config["DATABASE"]), app.app_context():
+            return str(current.execute("select 41 + 1").fetchone()[0])
 
     assert app.test_client().get("/").text == "42"
     assert not current
@@ -151,7 +150,7 @@ def test_beside_the_framework_contexts(
 
 
 def test_context_can_be_pushed_by_hand_and_again() -> None:
-    """With `demijohn.context` a context can be pushed without `with`, borrowed, and begun anew after its end."""
+    """A `demijohn.context` can be pushed by hand, borrowed, and begun anew after its end."""
     ctx = Database(":memory:")
     ctx.push()
     first = ctx.connection
@@ -166,7 +165,7 @@ def test_context_can_be_pushed_by_hand_and_again() -> None:
 
 
 def test_error_outside_explains_itself() -> None:
-    """Outside of the user's own context the error names that context and says where the code runs."""
+    """Outside of the user's context the error names that context and where the code runs."""
     with pytest.raises(RuntimeError) as caught:
         current_database.execute("select 1")
     text = str(caught.value)
@@ -260,7 +259,7 @@ def test_decorated_function_that_raises(framework: ModuleType) -> None:
 
 
 def test_context_itself_is_no_decorator_state() -> None:
-    """Two decorated functions of two applications called in one another see their own application."""
+    """Two decorated functions, one calling the other, each see their own application."""
     first, second = Demijohn("first"), Demijohn("second")
 
     @with_app_context(second)

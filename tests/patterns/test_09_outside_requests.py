@@ -1,4 +1,4 @@
-"""Pattern 9: URLs outside of requests, bulk work on the bound application, and large objects on `g`."""
+"""Pattern 9: URLs outside of requests, bulk work on the bound application, large objects on `g`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ URL_CASES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("case", URL_CASES)
 def test_url_for_outside_a_request(framework: ModuleType, case: str) -> None:
-    """With `SERVER_NAME`, `url_for` in an app context builds full URLs, as `app.url_for` without one does."""
+    """With `SERVER_NAME`, `url_for` in an app context and `app.url_for` build full URLs."""
     config, options, expected = URL_CASES[case]
     app = make_app(framework, SERVER_NAME="shop.example", **config)
     with app.app_context():
@@ -50,7 +50,7 @@ def test_url_for_outside_a_request(framework: ModuleType, case: str) -> None:
 
 
 def test_url_for_needs_server_name(framework: ModuleType) -> None:
-    """Without `SERVER_NAME` there is no host to build with: a `RuntimeError` that names the setting."""
+    """Without `SERVER_NAME` there is no host to build with: a `RuntimeError` names the setting."""
     app = make_app(framework)
     with app.app_context(), pytest.raises(RuntimeError, match="SERVER_NAME"):
         framework.url_for("item", number=7)
@@ -59,7 +59,7 @@ def test_url_for_needs_server_name(framework: ModuleType) -> None:
 
 
 def test_url_for_in_a_request_stays_relative(framework: ModuleType) -> None:
-    """`SERVER_NAME` does not make the URLs within a request full ones, and is no filter of hosts."""
+    """`SERVER_NAME` does not make the URLs within a request full, and is no filter of hosts."""
     client = make_app(framework, SERVER_NAME="shop.example").test_client()
     assert client.get("/item/7").text == "/item/8"
     assert client.get("/item/7", base_url="http://other.example").text == "/item/8"
@@ -76,7 +76,7 @@ def test_url_for_in_a_mail_template(framework: ModuleType) -> None:
 
 
 def test_bulk_work_binds_the_application_once(framework: ModuleType) -> None:
-    """`current_app._get_current_object()` is the application itself, good in and after the context."""
+    """`current_app._get_current_object()` is the application, good in and after the context."""
     app = make_app(framework, RATE=1.5)
     with app.app_context():
         bound = framework.current_app._get_current_object()

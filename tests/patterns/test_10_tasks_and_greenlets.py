@@ -73,7 +73,7 @@ def test_two_tasks_see_their_own_requests(framework: ModuleType) -> None:
 
 
 def test_contexts_that_end_out_of_order(framework: ModuleType) -> None:
-    """A task may end its context while another, begun later, is still in its own, and the other way round."""
+    """A task may end its context while another, begun later, is still in its own."""
     log: list[str] = []
 
     async def work(app: Any, mine: asyncio.Event, others: asyncio.Event) -> None:
@@ -112,14 +112,14 @@ def test_task_started_inside_sees_the_context(framework: ModuleType) -> None:
         with app.app_context():
             assert await asyncio.create_task(work()) == ("shop", "other")
             assert framework.current_app.name == "shop"
-        with pytest.raises(RuntimeError, match="^Working outside of application context"):
+        with pytest.raises(RuntimeError, match=r"^Working outside of application context"):
             await asyncio.create_task(work())
 
     asyncio.run(main())
 
 
 def test_async_views_side_by_side(framework: ModuleType) -> None:
-    """Coroutines that a view runs at once see the view's request; what one pushes the other does not see."""
+    """Coroutines of an async view see its request, and not what one of them pushes."""
     app, other = make_app(framework, "shop"), make_app(framework, "other")
 
     @app.get("/page")
@@ -148,7 +148,7 @@ def test_async_views_side_by_side(framework: ModuleType) -> None:
 
 
 def test_task_that_outlives_its_context() -> None:
-    """A task that is still there when its context has ended reads plain data, and is stopped at more.
+    """A task that outlives its context reads plain data, and is stopped at anything more.
 
     In Flask it goes on as if the context were alive: a session write, for one, is lost.
     """
@@ -185,7 +185,7 @@ def run_greenlets(*functions: Callable[[], object]) -> list[object]:
 
 
 def test_two_greenlets_see_their_own_contexts(framework: ModuleType) -> None:
-    """Two greenlets that take turns inside their contexts each see their own application and request."""
+    """Two greenlets that take turns in their contexts each see their own."""
     first, second = make_app(framework, "first"), make_app(framework, "second")
     turns = [Event() for _ in range(4)]
 
@@ -220,7 +220,7 @@ def test_bare_greenlet_has_no_context(framework: ModuleType) -> None:
 
     def work() -> str:
         with pytest.raises(RuntimeError) as caught:
-            framework.request.path
+            str(framework.request.path)
         return str(caught.value).splitlines()[0]
 
     @app.get("/")

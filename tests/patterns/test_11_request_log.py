@@ -305,7 +305,7 @@ def test_context_that_is_never_popped(servers: Servers) -> None:
 
 
 def test_servers_write_the_same_lines() -> None:
-    """What the two servers write for requests, errors and their tracebacks is the same, but for times and files."""
+    """What the two servers write for requests and errors is the same, but for times and frames."""
     outputs: list[list[str]] = []
     for framework in ("flask", "demijohn"):
         server = Server(framework)
@@ -318,7 +318,7 @@ def test_servers_write_the_same_lines() -> None:
 
 
 def plain(line: str) -> str:
-    """A line of output without colours, times, the frames of tracebacks and names of source files."""
+    """A line of output without colours, times, frames of tracebacks and names of source files."""
     line = re.sub(r"\x1b\[[0-9;]*m", "", line)
     if line.startswith((" ", "Press")):
         return ""
