@@ -189,10 +189,14 @@ def preprocess(ctx: Any, app: Any, inline: bool) -> Part:
                 except StopIteration as stop:
                     raise Stopped(stop) from None
     hooks = app.before_request_funcs
-    wraps = app._plans.wraps
+    wrapped = app._plans.wrapped
     for name in names:
         for hook in hooks.get(name, ()):
-            if inline and not wraps(hook):
+            try:
+                direct = inline and not wrapped[hook]
+            except TypeError:
+                direct = False
+            if direct:
                 try:
                     rv = hook()
                 except StopIteration as stop:
@@ -216,8 +220,11 @@ def select_view(ctx: Any, app: Any) -> tuple[Callable[..., Any], dict[str, Any],
     if request.method == "OPTIONS" and getattr(rule, "provide_automatic_options", False):
         return app.make_default_options_response, {}, True
     view = app.view_functions[rule.endpoint]
-    plans = app._plans
-    return view, request.view_args, not (plans.is_async(view) or plans.overrides.ensure_sync)
+    try:
+        plain = not app._plans.wrapped[view]
+    except TypeError:
+        plain = False
+    return view, request.view_args, plain
 
 
 def call_view(app: Any, view: Callable[..., Any], args: dict[str, Any], inline: bool) -> Part:
@@ -330,10 +337,14 @@ def process_response(ctx: Any, app: Any, response: Any, inline: bool) -> Part:
             response = yield from call(app, hook, inline, response)
     hooks = app.after_request_funcs
     if hooks:
-        wraps = app._plans.wraps
+        wrapped = app._plans.wrapped
         for name in ctx._scopes()[1]:
             for hook in reversed(hooks.get(name, ())):
-                if inline and not wraps(hook):
+                try:
+                    direct = inline and not wrapped[hook]
+                except TypeError:
+                    direct = False
+                if direct:
                     try:
                         response = hook(response)
                     except StopIteration as stop:
@@ -385,7 +396,7 @@ def run_all(
     errors: list[BaseException],
 ) -> Part:
     """Run teardown functions; what one raises is kept in `errors`, so that the next one runs."""
-    wraps = app._plans.wraps
+    wrapped = app._plans.wrapped
     for hook in hooks:
         if not inline:
             done, value = yield Call(hook, (exc,))
@@ -393,10 +404,14 @@ def run_all(
                 errors.append(value)
             continue
         try:
-            if wraps(hook):
-                app.ensure_sync(hook)(exc)
-            else:
+            direct = not wrapped[hook]
+        except TypeError:
+            direct = False
+        try:
+            if direct:
                 hook(exc)
+            else:
+                app.ensure_sync(hook)(exc)
         except BaseException as error:
             errors.append(error)
 

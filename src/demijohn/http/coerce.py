@@ -46,7 +46,12 @@ def quick(rv: object, json: t.Any) -> tuple[bytes, str] | None:
     if kind is str:
         return t.cast(str, rv).encode(), _HTML
     if kind is dict or kind is list:
-        if not isinstance(json, DefaultJSONProvider) or json.has_own_response():
+        if not isinstance(json, DefaultJSONProvider):
+            return None
+        body = json.quick_bytes(rv)
+        if body is not None:
+            return body, "application/json"
+        if json.has_own_response():
             return None
         mimetype = json.mimetype
         if mimetype != "application/json":
