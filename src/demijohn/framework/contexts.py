@@ -20,7 +20,7 @@ from ..context.stack import Context, Hold
 from ..http.request import Request
 from . import pipeline, signals
 from .globals import _cv_app, _cv_request, app_stack, request_stack
-from .plan import APP_SCOPES, Scopes
+from .plan import Scopes
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -119,9 +119,7 @@ class AppContext(Context, stack=app_stack):
         app = self.app
         if not app._plans.tears_down_otherwise(app):
             return (yield from pipeline.teardown_appcontext(app, exc, inline))
-        errors: list[BaseException] = []
-        yield from pipeline.run_all(app, [app.do_teardown_appcontext], exc, inline, errors)
-        return errors
+        return (yield from pipeline.run_all(app, [app.do_teardown_appcontext], None, exc, inline))
 
     def _after_end(self) -> None:
         if signals.appcontext_popped.receivers:
@@ -303,25 +301,24 @@ class RequestContext(Context, stack=request_stack):
     def _scopes(self) -> Scopes:
         """The keys of this request's hooks, outermost first and innermost first."""
         rule = self.request.url_rule
-        if rule is None:
-            return APP_SCOPES
-        scopes: Scopes = self.app._plans.scopes_of[rule.endpoint]
+        scopes: Scopes = self.app._plans.scopes_of[rule and rule.endpoint]
         return scopes
 
     def _is_observed(self, app: Any) -> bool:
         """Whether anybody but the server looks at this request's response object."""
-        if (
-            self._opened is not None
-            or self._after is not None
-            or signals.request_finished.receivers
-        ):
-            return True
         hooks = app.after_request_funcs
         if hooks:
+            if hooks.get(None):
+                return True
             for name in self._scopes()[1]:
                 if hooks.get(name):
                     return True
-        return not app.session_interface.untouched(app, self.request.environ)
+        return (
+            self._opened is not None
+            or self._after is not None
+            or bool(signals.request_finished.receivers)
+            or not app.session_interface.untouched(app, self.request.environ)
+        )
 
     def match_request(self) -> None:
         """Match the URL: sets `request.url_rule` and `view_args`, or `routing_exception`."""
@@ -416,9 +413,7 @@ class RequestContext(Context, stack=request_stack):
         app = self.app
         if not app._plans.overrides.do_teardown_request:
             return (yield from pipeline.teardown_request(self, app, exc, inline))
-        errors: list[BaseException] = []
-        yield from pipeline.run_all(app, [app.do_teardown_request], exc, inline, errors)
-        return errors
+        return (yield from pipeline.run_all(app, [app.do_teardown_request], None, exc, inline))
 
     def _close_request(self, errors: list[BaseException] | None) -> list[BaseException] | None:
         """Close the request's files, or let the other holders do it; adds what that raises."""
@@ -490,12 +485,10 @@ class RequestContext(Context, stack=request_stack):
                 self._reset_at_edge(own)
                 return None
             self._state = _ENDING
-            if (
-                app.teardown_request_funcs
-                or signals.request_tearing_down.receivers
-                or app._plans.overrides.do_teardown_request
-            ):
+            if app._plans.overrides.do_teardown_request:
                 errors = yield from self._teardown(exc, inline)
+            elif app.teardown_request_funcs or signals.request_tearing_down.receivers:
+                errors = yield from pipeline.teardown_request(self, app, exc, inline)
             request = self.request
             if self._sharing is not None or type(request).close is not _CLOSE or request._form_loaded:
                 errors = self._close_request(errors)

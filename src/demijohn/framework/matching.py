@@ -46,9 +46,12 @@ class Matcher:
             ):
                 url_map = app.url_map
                 index = self._index
-                # A version names one state of one of our maps; None, another class of map.
-                if index is None or getattr(url_map, "version", None) != index.version or (
-                    index.version is None
+                # A version names one state of one map; a map of another class has none.
+                if (
+                    index is None
+                    or index.url_map is not url_map
+                    or index.version is None
+                    or url_map.version != index.version  # type: ignore[attr-defined]
                 ):
                     index = self._index_of(url_map)
                 answer = index.match(environ.get("PATH_INFO", "/"), request.method)

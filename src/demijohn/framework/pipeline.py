@@ -96,17 +96,19 @@ def step_sync(part: Part) -> Any:
 def serve_request(app: Any, environ: Any, joined: Any, inline: bool) -> Part:
     """A request from its begin to its end.
 
-    Yields its answer once, for the edge to send: a response object, a `(status, headers, body)`
-    tuple, or a `Raised`. The edge sends back the error that sending the body met, or None, when the
-    last byte is out; then the context ends. Returns the errors of that end, or None.
-    `joined` is the app context that a test client brings, None at a server edge.
+    Yields the context and its answer once, for the edge to send: a response object, a
+    `(status, headers, body)` tuple, or a `Raised`. When the last byte is out the edge sends back
+    the error that sending met, or None, and the context ends. Then the errors of that end are
+    yielded, if there are any. `joined` is the app context that a test client brings, None at a
+    server edge.
     """
     ctx = app.request_context(environ)
-    overrides = app._plans.current(app)
+    plans = app._plans
     error: BaseException | None = None
     answer: Any
     try:
         try:
+            overrides = plans.current(app)
             ctx._begin_at_edge(joined)
             if overrides.full_dispatch_request:
                 answer = yield from call(app, app.full_dispatch_request, inline)
@@ -114,7 +116,7 @@ def serve_request(app: Any, environ: Any, joined: Any, inline: bool) -> Part:
                 answer = yield from full_dispatch(ctx, app, inline, overrides, True)
         except Exception as caught:
             error = unwrap(caught)
-            if app._plans.overrides_now(app, "handle_exception"):
+            if plans.overrides_now(app, "handle_exception"):
                 answer = yield from call(app, app.handle_exception, inline, error)
             else:
                 answer = yield from handle_exception(ctx, app, error, inline)
@@ -122,16 +124,18 @@ def serve_request(app: Any, environ: Any, joined: Any, inline: bool) -> Part:
         error = unwrap(caught)
         answer = Raised(error)
     try:
-        failed = yield (ctx, answer)
+        failed = yield ctx, answer
+        answer = None
         if failed is not None and error is None:
             error = failed
-        answer = None
         if error is not None and app.should_ignore_error(error):
             error = None
-        return (yield from ctx._end_at_edge(error, inline))
+        errors = yield from ctx._end_at_edge(error, inline)
+        if errors:
+            yield errors
     finally:
         # The error's traceback holds this frame: without this they would keep each other alive.
-        error = answer = failed = None
+        error = answer = failed = errors = None
 
 
 def full_dispatch(ctx: Any, app: Any, inline: bool, overrides: Any, may_be_quick: bool) -> Part:
@@ -363,16 +367,9 @@ Hooks: TypeAlias = list[Callable[..., Any]]
 def teardown_request(ctx: Any, app: Any, exc: BaseException | None, inline: bool) -> Part:
     """Run every `teardown_request` function, a blueprint's before the application's, each scope's
     last registered first, and the signal. Returns the errors."""
-    errors: list[BaseException] = []
     functions = app.teardown_request_funcs
-    if functions:
-        for name in ctx._scopes()[1]:
-            hooks = functions.get(name)
-            if hooks:
-                yield from run_all(app, hooks[::-1], exc, inline, errors)
-    if signals.request_tearing_down.receivers:
-        _send(signals.request_tearing_down, app, exc, errors)
-    return errors
+    hooks = [hook for name in ctx._scopes()[1] for hook in functions.get(name, ())[::-1]]
+    return (yield from run_all(app, hooks, signals.request_tearing_down, exc, inline))
 
 
 def teardown_appcontext(app: Any, exc: BaseException | None, inline: bool) -> Part:
@@ -380,22 +377,18 @@ def teardown_appcontext(app: Any, exc: BaseException | None, inline: bool) -> Pa
 
     Returns the errors.
     """
-    errors: list[BaseException] = []
-    if app.teardown_appcontext_funcs:
-        yield from run_all(app, app.teardown_appcontext_funcs[::-1], exc, inline, errors)
-    if signals.appcontext_tearing_down.receivers:
-        _send(signals.appcontext_tearing_down, app, exc, errors)
-    return errors
+    hooks = app.teardown_appcontext_funcs[::-1]
+    return (yield from run_all(app, hooks, signals.appcontext_tearing_down, exc, inline))
 
 
 def run_all(
-    app: Any,
-    hooks: Hooks,
-    exc: BaseException | None,
-    inline: bool,
-    errors: list[BaseException],
+    app: Any, hooks: Hooks, signal: Any, exc: BaseException | None, inline: bool
 ) -> Part:
-    """Run teardown functions; what one raises is kept in `errors`, so that the next one runs."""
+    """Run teardown functions, then send the signal of that end, if any.
+
+    Invariant: whatever one of them raises, the next one runs. Returns what they raised.
+    """
+    errors: list[BaseException] = []
     wrapped = app._plans.wrapped
     for hook in hooks:
         if not inline:
@@ -414,16 +407,15 @@ def run_all(
                 app.ensure_sync(hook)(exc)
         except BaseException as error:
             errors.append(error)
+    if signal is not None and signal.receivers:
+        try:
+            signal.send(app, _async_wrapper=app.ensure_sync, exc=exc)
+        except BaseException as error:
+            errors.append(error)
+    return errors
 
 
 def handled_exception() -> BaseException | None:
     """The exception that the calling code is handling, if any."""
     return sys.exc_info()[1]
-
-
-def _send(signal: Any, app: Any, exc: BaseException | None, errors: list[BaseException]) -> None:
-    try:
-        signal.send(app, _async_wrapper=app.ensure_sync, exc=exc)
-    except BaseException as error:
-        errors.append(error)
 

@@ -102,11 +102,11 @@ class _AllWrapped:
         return True
 
 
-class _ScopesOf(dict[str, Scopes]):
-    """Endpoint -> its hook scopes; an endpoint's name never changes its meaning."""
+class _ScopesOf(dict[str | None, Scopes]):
+    """Endpoint, None where nothing matched -> the hook scopes. A name never changes its meaning."""
 
-    def __missing__(self, endpoint: str) -> Scopes:
-        found = self[endpoint] = scopes(endpoint)
+    def __missing__(self, endpoint: str | None) -> Scopes:
+        found = self[endpoint] = APP_SCOPES if endpoint is None else scopes(endpoint)
         return found
 
 

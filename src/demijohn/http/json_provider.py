@@ -188,8 +188,9 @@ class DefaultJSONProvider(JSONProvider):
             and (len(own) == 1 or (len(own) == 2 and "_kept" in own))
             and _settings_of(DefaultJSONProvider) == _SETTINGS
         ):
-            encode = _ENCODERS.indented if self._app.debug else _ENCODERS.compact
-            return (encode(obj) + "\n").encode()
+            if self._app.debug:
+                return f"{_ENCODERS.indented(obj)}\n".encode()
+            return f"{_ENCODERS.compact(obj)}\n".encode()
         return None
 
     def has_own_response(self) -> bool:

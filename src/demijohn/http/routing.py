@@ -305,14 +305,37 @@ def _matcher(url_map: WerkzeugMap, first: Node) -> Callable[[str, str], Answer]:
                 path = path.encode("latin-1").decode(errors="replace")
             except UnicodeEncodeError:
                 return None  # No WSGI string: binding raises.
-        answer: Answer = None
         head, _, tail = path.rpartition("/")
         quick = quick_of(head)
         if quick is not None and tail and tail not in quick[0]:
-            answer = _quick_answer(quick[1], tail, method)
-        elif (rules := rules_of(path)) is not None:
-            answer = _exact_answer(rules, method)
-        return answer or _search(url_map, first, path, method)
+            # The commonest path with variables ends in its only one. Here, and not in a function
+            # of its own, for 60 ns of 550; a None leaves the answer to the walk.
+            for digits, rules in quick[1]:
+                if digits and not tail.isdecimal():
+                    continue
+                for rule, converters, name, convert in rules:
+                    methods = rule.methods
+                    if methods is None or method in methods:
+                        if (
+                            rule.alias
+                            or rule.websocket
+                            or rule.redirect_to is not None
+                            or rule._converters is not converters
+                        ):
+                            break
+                        try:
+                            args = {name: tail if convert is None else convert(tail)}
+                        except ValueError:
+                            break
+                        if rule.defaults:
+                            args.update(rule.defaults)
+                        return rule, args
+                break
+        elif (rules_here := rules_of(path)) is not None:
+            answer = _exact_answer(rules_here, method)
+            if answer is not None:
+                return answer
+        return _search(url_map, first, path, method)
 
     return match
 
@@ -331,35 +354,6 @@ def _exact_answer(rules: tuple[Rule, ...], method: str) -> tuple[Rule, dict[str,
                 return None
             defaults = rule.defaults
             return rule, dict(defaults) if defaults else {}
-    return None
-
-
-def _quick_answer(
-    edges: tuple[QuickEdge, ...], tail: str, method: str
-) -> tuple[Rule, dict[str, Any]] | None:
-    """Return the hit of a path that ends in one variable segment; None leaves it to the walk."""
-    for digits, rules in edges:
-        if digits and not tail.isdecimal():
-            continue
-        for rule, converters, name, convert in rules:
-            methods = rule.methods
-            if methods is None or method in methods:
-                if (
-                    rule.alias
-                    or rule.websocket
-                    or rule.redirect_to is not None
-                    or rule._converters is not converters
-                ):
-                    return None
-                try:
-                    args = {name: tail if convert is None else convert(tail)}
-                except ValueError:
-                    return None
-                defaults = rule.defaults
-                if defaults:
-                    args.update(defaults)
-                return rule, args
-        return None
     return None
 
 

@@ -64,10 +64,13 @@ def _serve(
         raise
     if _PRESERVE_KEY in environ:
         _preserve(environ, ctx)
-    if plain:
+    if not plain:
+        return Steps(context, body, lambda error: _end(app, ctx, environ, request, error))
+    if CLIENT_KEY in environ:
         _end(app, ctx, environ, request, None)
-        return body
-    return Steps(context, body, lambda error: _end(app, ctx, environ, request, error))
+    elif (errors := next(request, None)) is not None:
+        report_errors(app, None, errors, repr(ctx))
+    return body
 
 
 def _end(
@@ -78,10 +81,10 @@ def _end(
     if mark is not None:
         mark.record(ctx)
     try:
-        request.send(error)
-    except StopIteration as stop:
-        if stop.value:
-            report_errors(app, mark, stop.value, repr(ctx))
+        errors = request.send(error)
+    except StopIteration:
+        return
+    report_errors(app, mark, errors, repr(ctx))
 
 
 def _preserve(environ: WSGIEnvironment, ctx: Any) -> None:
