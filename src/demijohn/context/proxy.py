@@ -167,20 +167,33 @@ for _name, _operation in _IN_PLACE.items():
     _forward_in_place(_name, _operation)
 
 
+class Unmade:
+    """Stands where a value will be that is made at its first use. It has no attribute whatever."""
+
+    __slots__ = ()
+
+    def __getattribute__(self, name: str) -> Any:
+        raise AttributeError(name)
+
+
+UNMADE: Any = Unmade()
+
 # A constant attribute name in the source costs an attribute read 54 ns over a plain one (CPython 3.11); a second
 # `getattr` by a variable name costs 80, and `LocalProxy` 500.
-_READ_ATTRIBUTE = """\
+_THROUGH_ATTRIBUTE = """\
 def __getattribute__(self, name, get=get, getattr=getattr):
     try:
-        return getattr(get().{attribute}, name)
+        return getattr(get().{held}, name)
     except (AttributeError, LookupError):
         return missing(name)
 
 def __setattr__(self, name, value, get=get, setattr=setattr):
-    context = get(None)
-    setattr(resolve() if context is None else context.{attribute}, name, value)
+    try:
+        setattr(get().{held}, name, value)
+    except (AttributeError, LookupError):
+        setattr(resolve(), name, value)
 """
-_READ_CONTEXT = """\
+_THROUGH_CONTEXT = """\
 def __getattribute__(self, name, get=get, getattr=getattr):
     context = get(None)
     if context is None:
@@ -199,14 +212,19 @@ def make_proxy(
     need: str,
     remedy: str | None = None,
     doc: str | None = None,
+    held: str | None = None,
 ) -> Any:
     """A proxy to `attribute` of the variable's value, or to the value when `attribute` is None.
 
     A variable that was never set, or is set to None, is unbound: an operation raises `RuntimeError` with `first_line`,
     `need`, where the code runs, and `remedy` (by default the place's own). Each proxy has a type of its own.
+    `held` is for an attribute that is made at its first use: the name under which the context holds it then, and
+    before that `UNMADE`.
     """
-    if attribute is not None and not attribute.isidentifier():
-        raise ValueError(f"{attribute!r} is no attribute name")
+    held = held or attribute
+    for name in (attribute, held):
+        if name is not None and not name.isidentifier():
+            raise ValueError(f"{name!r} is no attribute name")
 
     def resolve() -> Any:
         context = var.get(None)
@@ -218,7 +236,10 @@ def make_proxy(
         # Called while the first error is handled, so a bare `raise` lets that one through.
         if name == "_get_current_object":
             return resolve
-        if var.get(None) is not None:
+        context = var.get(None)
+        if context is not None:
+            if held is not None and getattr(context, held) is UNMADE:
+                return getattr(resolve(), name)
             raise  # noqa: PLE0704
         if name == "__class__":
             return proxy_type
@@ -228,7 +249,7 @@ def make_proxy(
             return var
         raise RuntimeError(outside_message(first_line, need, remedy)) from None
 
-    source = _READ_CONTEXT if attribute is None else _READ_ATTRIBUTE.format(attribute=attribute)
+    source = _THROUGH_CONTEXT if held is None else _THROUGH_ATTRIBUTE.format(held=held)
     members: dict[str, Any] = {"__slots__": (), "_resolve": staticmethod(resolve)}
     exec(source, {"get": var.get, "missing": missing, "resolve": resolve}, members)
     proxy_type = type("Proxy", (Proxy,), members)

@@ -11,8 +11,8 @@ from typing import Any
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map as WerkzeugMap
 
+from ..context.proxy import UNMADE
 from ..http.routing import RouteIndex
-from .contexts import _UNMADE
 
 _MOST_HOSTS = 64
 
@@ -38,7 +38,7 @@ class Matcher:
             if (
                 environ.get("HTTP_HOST") in self._hosts
                 and "HTTP_UPGRADE" not in environ
-                and ctx._adapter is _UNMADE
+                and ctx._adapter is UNMADE
                 and app.config["TRUSTED_HOSTS"] is None
                 and request.trusted_hosts is None
                 and not app.subdomain_matching

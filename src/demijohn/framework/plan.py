@@ -119,7 +119,7 @@ class Plans:
         "_kinds",
         "_stock",
         "_stock_class",
-        "_teardown",
+        "own_teardown",
         "overrides",
         "reported_leftover",
         "scopes_of",
@@ -128,7 +128,8 @@ class Plans:
 
     def __init__(self, app: Any, stock_class: type) -> None:
         self._stock = _functions_of(stock_class)
-        self._teardown = self._stock[STEPS.index("do_teardown_appcontext")]
+        #: What `do_teardown_appcontext` is while nobody overrides it; each app context asks.
+        self.own_teardown = self._stock[STEPS.index("do_teardown_appcontext")]
         self._stock_class = stock_class
         self.scopes_of = _ScopesOf()
         self._kinds = _Kinds()
@@ -154,13 +155,6 @@ class Plans:
         """A step was set or deleted: look again."""
         self.overrides = Overrides(app, self._stock)
         self.wrapped = _AllWrapped() if self.overrides.ensure_sync else self._kinds
-
-    def tears_down_otherwise(self, app: Any) -> bool:
-        """Whether `do_teardown_appcontext` is overridden: asked by each app context, so for that step alone."""
-        return (
-            type(app).do_teardown_appcontext is not self._teardown
-            or self.overrides.do_teardown_appcontext
-        )
 
     def opens_session_late(self, interface: Any) -> bool:
         """Whether `interface` opens sessions as the framework's own does, now.

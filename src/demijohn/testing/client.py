@@ -20,6 +20,7 @@ import werkzeug.test
 from werkzeug.test import Client, TestResponse
 from werkzeug.wrappers import Request as BaseRequest
 
+from ..context.proxy import UNMADE
 from ..serve.drivers import CLIENT_KEY
 
 if TYPE_CHECKING:
@@ -102,13 +103,13 @@ class _Mark:
         request = ctx.request
         session = ctx._opened
         view_args = request.view_args
-        g = vars(ctx.app_ctx).get("g")
+        g = ctx.app_ctx._g
         self._client.last = LastRequest(
             method=request.method,
             path=request.full_path if request.query_string else request.path,
             endpoint=request.endpoint,
             view_args=None if view_args is None else dict(view_args),
-            g={} if g is None else dict(vars(g)),
+            g={} if g is UNMADE else dict(vars(g)),
             session=None if session is None else dict(session),
         )
 
