@@ -71,13 +71,17 @@ class ContextStack(Generic[C]):
 
 
 class _Borrow:
-    """A push by somebody who does not own the context: how to undo it, and what it had to push first."""
+    """A push by somebody who does not own the context: how to undo it, and what it had to push first.
 
-    __slots__ = ("needed", "token")
+    `early` marks one that was made before the owner's push, in an earlier life.
+    """
+
+    __slots__ = ("early", "needed", "token")
 
     def __init__(self, token: Token[Any], needed: Context | None) -> None:
         self.token = token
         self.needed = needed
+        self.early = False
 
 
 class Context:
@@ -152,6 +156,8 @@ class Context:
         if self._token is not None:
             # A foreign pop ended the last life; its pusher has yet to restore its variable.
             self._borrowed().append(_Borrow(self._token, self._needed))
+        for borrow in self._borrows or ():
+            borrow.early = True
         self._token = token
         self._needed = needed
         self._thread = get_ident()
@@ -193,39 +199,55 @@ class Context:
         var = self._var
         top = var.get(None)
         # The question "is this the push's own Context?" is asked by resetting: in another Context that raises and
-        # changes nothing. Invariant: the ValueError never leaves here. "Foreign" is decided before "on top".
-        if self._borrows and (borrow := self._own_borrow()) is not None:
-            needed = borrow.needed
-            if top is not self or (needed is not None and needed._var.get(None) is not needed):
-                borrow.token = var.set(top)
-                self._refuse(top, needed)
-            self._borrows.remove(borrow)
-            return None if needed is None else needed._pop(exc)
+        # changes nothing. Invariant: the ValueError never leaves here. "Foreign" is decided before "on top". The
+        # latest push of the calling Context is asked for first: borrows of this life, the owner's, borrows before it.
+        if self._borrows and (borrow := self._own_borrow(early=False)) is not None:
+            return self._give_back(borrow, top, exc)
         token = self._token
-        if token is None:
-            return self._pop_foreign(exc)
-        try:
-            var.reset(token)
-        except ValueError:
-            return self._pop_foreign(exc)
-        needed = self._needed
+        if token is not None:
+            try:
+                var.reset(token)
+            except ValueError:
+                pass
+            else:
+                needed = self._needed
+                if top is not self or (needed is not None and needed._var.get(None) is not needed):
+                    self._token = var.set(top)
+                    self._refuse(top, needed)
+                self._token = self._needed = None
+                if self._state is _CURRENT and (self._holds is None or not self._leave()):
+                    return self._end(exc, needed)
+                # Ended by a foreign pop before, or left to a holder: only the variable was this pop's to reset.
+                return None if needed is None else needed._pop(exc)
+        if self._borrows and (borrow := self._own_borrow(early=True)) is not None:
+            return self._give_back(borrow, top, exc)
+        return self._pop_foreign(exc)
+
+    def _give_back(
+        self, borrow: _Borrow, top: Context | None, exc: BaseException | None
+    ) -> list[BaseException] | None:
+        """A borrower's pop, its variable reset."""
+        needed = borrow.needed
         if top is not self or (needed is not None and needed._var.get(None) is not needed):
-            self._token = var.set(top)
+            borrow.token = self._var.set(top)
             self._refuse(top, needed)
-        self._token = self._needed = None
-        if self._state is _CURRENT and (self._holds is None or not self._leave()):
-            return self._end(exc, needed)
-        # Ended by a foreign pop before, or left to a holder: only the variable was this pop's to reset.
+        self._borrowed().remove(borrow)
         return None if needed is None else needed._pop(exc)
 
     def _borrowed(self) -> list[_Borrow]:
-        if self._borrows is None:
-            self._borrows = []
-        return self._borrows
+        # One step: threads that borrow at the same time must meet in one list.
+        borrows: list[_Borrow] = self.__dict__.setdefault("_borrows", [])
+        return borrows
 
-    def _own_borrow(self) -> _Borrow | None:
-        """The latest borrowing push of the calling Context, its variable reset; None when there is none."""
-        for borrow in reversed(self._borrows or ()):
+    def _own_borrow(self, early: bool) -> _Borrow | None:
+        """The latest borrowing push of the calling Context, its variable reset; None when there is none.
+
+        `early` asks for those made before the owner's push, or after it.
+        """
+        # A copy, because another thread's pop shortens the list.
+        for borrow in self._borrowed()[::-1]:
+            if borrow.early is not early:
+                continue
             try:
                 self._var.reset(borrow.token)
             except ValueError:
