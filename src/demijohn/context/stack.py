@@ -44,8 +44,9 @@ class ContextStack(Generic[C]):
         self.name = name
         # A cleared variable holds None: a copied Context cannot be given back the state "never set".
         self.var: ContextVar[Any] = ContextVar(f"demijohn.{name}") if var is None else var
-        # Guards the decision who runs an end, and only where a holder exists.
-        self.lock = threading.Lock()
+        # Guards the decision who runs an end where somebody else than the owner might.
+        # Reentrant: the garbage collector may drop a hold while its thread is inside.
+        self.lock = threading.RLock()
 
     @property
     def current(self) -> C | None:
@@ -102,7 +103,8 @@ class Context:
     _needed: Context | None = None
     _thread: int = 0
     _borrows: list[_Borrow] | None = None
-    _holds: set[Hold] | None = None
+    # How many holds are out. A count: a context that kept its holds would keep them from being dropped.
+    _holds: int | None = None
     _ended_at: float = 0.0
     _ended_by: str = "its owner's pop"
 
@@ -314,28 +316,23 @@ class Context:
 
     def hold(self) -> Hold:
         """Keep the context's end away until the returned hold is released; the owner's pop then only leaves it."""
-        hold = Hold(self)
         with self.stack.lock:
-            if self._holds is None:
-                self._holds = set()
-            self._holds.add(hold)
-        return hold
+            self._holds = (self._holds or 0) + 1
+        return Hold(self)
 
     def _leave(self) -> bool:
         """The owner's pop where holds were taken: leave the end to the last of them, if one is left."""
         with self.stack.lock:
+            # No call and no allocation in between: there the collector could drop the last hold.
             if not self._holds:
                 return False
-            self._state = TABLE[self._state, Event.LEAVE]
+            self._state = _HELD
             return True
 
-    def _let_go(self, hold: Hold, exc: BaseException | None) -> None:
+    def _let_go(self, exc: BaseException | None) -> None:
         with self.stack.lock:
-            holds = self._holds
-            if holds is None or hold not in holds:
-                return
-            holds.discard(hold)
-            if holds or self._state is not _HELD:
+            left = self._holds = (self._holds or 0) - 1
+            if left or self._state is not _HELD:
                 return
             self._state = _ENDING
         raise_errors(self._end_here(exc), f"Errors at the end of {self!r}")
@@ -373,7 +370,7 @@ class Hold:
         """Let go. The last release of a context that its owner has left runs the end, here; its errors are raised."""
         context, self._context = self._context, None
         if context is not None:
-            context._let_go(self, exc)
+            context._let_go(exc)
 
     def __del__(self) -> None:
         self.release()
