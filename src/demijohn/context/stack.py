@@ -103,6 +103,7 @@ class Context:
     _needed: Context | None = None
     _thread: int = 0
     _borrows: list[_Borrow] | None = None
+    _entered = True
     # How many holds are out. A count: a context that kept its holds would keep them from being dropped.
     _holds: int | None = None
     _ended_at: float = 0.0
@@ -120,7 +121,10 @@ class Context:
         """Called once a life, when the context has just become current. An error undoes the push."""
 
     def on_exit(self, exc: BaseException | None) -> None:
-        """Called once a life, while the context is still current. `exc` is the error that ends it, if any."""
+        """Called once a life, while the context is still current. `exc` is the error that ends it, if any.
+
+        Not called when `on_enter` raised: that one undoes itself.
+        """
 
     def _push_needed(self) -> Context | None:
         """Push what this context depends on; the returned context is popped with this push."""
@@ -132,10 +136,11 @@ class Context:
 
     def _run_end(self, exc: BaseException | None) -> list[BaseException] | None:
         """Everything that belongs to the end while the context is current; returns the errors, raises none."""
-        try:
-            self.on_exit(exc)
-        except BaseException as error:
-            return [error]
+        if self._entered:
+            try:
+                self.on_exit(exc)
+            except BaseException as error:
+                return [error]
         return None
 
     def _after_end(self) -> None:
@@ -155,11 +160,8 @@ class Context:
         if not owner:
             self._borrowed().append(_Borrow(token, needed))
             return
-        if self._token is not None:
-            # A foreign pop ended the last life; its pusher has yet to restore its variable.
-            self._borrowed().append(_Borrow(self._token, self._needed))
-        for borrow in self._borrows or ():
-            borrow.early = True
+        if self._ended_at:
+            self._leave_earlier_life()
         self._token = token
         self._needed = needed
         self._thread = get_ident()
@@ -167,7 +169,24 @@ class Context:
         try:
             self.on_enter()
         except BaseException as error:
-            raise_errors([error, *(self._pop(error) or ())], "A push and its undoing failed")
+            raise_errors([error, *self._undo(error)], "A push and its undoing failed")
+
+    def _undo(self, error: BaseException) -> list[BaseException]:
+        """Pop after `on_enter` raised `error`; returns what failed besides."""
+        self._entered = False
+        try:
+            return self._pop(error) or []
+        finally:
+            self._entered = True
+
+    def _leave_earlier_life(self) -> None:
+        """A successor begins: the pushes that remain of earlier lives lie below its own."""
+        self._ended_by = Context._ended_by
+        if self._token is not None:
+            # A foreign pop ended the last life; its pusher has yet to restore its variable.
+            self._borrowed().append(_Borrow(self._token, self._needed))
+        for borrow in self._borrows or ():
+            borrow.early = True
 
     def pop(self, exc: BaseException | None = UNSET) -> None:
         """Undo this code's last push of the context; the owner's pop ends it.
@@ -199,25 +218,28 @@ class Context:
 
     def _pop(self, exc: BaseException | None) -> list[BaseException] | None:
         var = self._var
-        top = var.get(None)
+        top: Context | None = var.get(None)
         # The question "is this the push's own Context?" is asked by resetting: in another Context that raises and
         # changes nothing. Invariant: the ValueError never leaves here. "Foreign" is decided before "on top". The
         # latest push of the calling Context is asked for first: borrows of this life, the owner's, borrows before it.
         if self._borrows and (borrow := self._own_borrow(early=False)) is not None:
             return self._give_back(borrow, top, exc)
-        token = self._token
+        token, needed = self._token, self._needed
         if token is not None:
             try:
                 var.reset(token)
             except ValueError:
                 pass
             else:
-                needed = self._needed
                 if top is not self or (needed is not None and needed._var.get(None) is not needed):
                     self._token = var.set(top)
                     self._refuse(top, needed)
                 self._token = self._needed = None
-                if self._state is _CURRENT and (self._holds is None or not self._leave()):
+                if self._holds is not None and self._state is _CURRENT:
+                    self._leave()
+                # No call between question and claim, so that no other thread gets in (with a GIL).
+                if self._state is _CURRENT:
+                    self._state = _ENDING
                     return self._end(exc, needed)
                 # Ended by a foreign pop before, or left to a holder: only the variable was this pop's to reset.
                 return None if needed is None else needed._pop(exc)
@@ -260,8 +282,8 @@ class Context:
     def _end(
         self, exc: BaseException | None, needed: Context | None
     ) -> list[BaseException] | None:
-        """The end: current for just that long; then what was pushed first is popped. Returns all errors."""
-        self._state = _ENDING
+        """The end, which the caller has claimed by setting `ENDING`: current for just that long; then what was pushed
+        first is popped. Returns all errors."""
         errors: list[BaseException] | None = None
         if not self._idle():
             token = self._var.set(self)
@@ -294,23 +316,28 @@ class Context:
 
     def _pop_foreign(self, exc: BaseException | None) -> list[BaseException] | None:
         """A pop where nothing was pushed: end the context here once if the owner's push is still open elsewhere."""
-        if self._token is None or self._state is not _CURRENT:
-            raise WrongContextError(
-                f"Popped wrong {self.stack.name} context. ({self._var.get(None)!r} instead of {self!r})\n\n"
-                f"{self!r} was not pushed here, or was popped already. Nothing was changed."
+        if self._token is not None and self._state is _CURRENT:
+            warnings.warn(
+                f"{self!r} was pushed in {_thread_name(self._thread)} and popped in {_thread_name(get_ident())}, "
+                "in another Context. It ends here; the code that pushed it still sees it, ended. "
+                "Pop a context where it was pushed.",
+                ContextWarning,
+                stacklevel=_callers_level(),
             )
-        warnings.warn(
-            f"{self!r} was pushed in {_thread_name(self._thread)} and popped in {_thread_name(get_ident())}, "
-            "in another Context. It ends here; the code that pushed it still sees it, ended. "
-            "Pop a context where it was pushed.",
-            ContextWarning,
-            stacklevel=4,
+            with self.stack.lock:
+                if self._holds is not None and self._leave():
+                    return None
+                claimed = self._state is _CURRENT
+                if claimed:
+                    self._state = _ENDING
+            if claimed:
+                # The owner's token stays: a later pop in its own Context restores the variable there.
+                self._ended_by = f"a pop in {_thread_name(get_ident())}"
+                return self._end_here(exc)
+        raise WrongContextError(
+            f"Popped wrong {self.stack.name} context. ({self._var.get(None)!r} instead of {self!r})\n\n"
+            f"{self!r} was not pushed here, or was popped already. Nothing was changed."
         )
-        if self._holds is not None and self._leave():
-            return None
-        # The owner's token stays: a later pop in its own Context restores the variable there.
-        self._ended_by = f"a pop in {_thread_name(get_ident())}"
-        return self._end_here(exc)
 
     # -- holders --------------------------------------------------------------------------------------------------
 
@@ -335,6 +362,7 @@ class Context:
             if left or self._state is not _HELD:
                 return
             self._state = _ENDING
+        self._ended_by = "its last holder"
         raise_errors(self._end_here(exc), f"Errors at the end of {self!r}")
 
     # -- after the end --------------------------------------------------------------------------------------------
@@ -374,6 +402,16 @@ class Hold:
 
     def __del__(self) -> None:
         self.release()
+
+
+def _callers_level() -> int:
+    """The `stacklevel`, for a warning given by this function's caller, of the code that called into this module."""
+    level = 1
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename == __file__:
+        frame = frame.f_back
+        level += 1
+    return level
 
 
 def _thread_name(ident: int) -> str:
