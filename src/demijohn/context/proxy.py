@@ -41,12 +41,6 @@ class Proxy:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return type(self)._resolve()(*args, **kwargs)
 
-    def __eq__(self, other: object) -> Any:
-        return type(self)._resolve() == other
-
-    def __ne__(self, other: object) -> Any:
-        return type(self)._resolve() != other
-
     def __hash__(self) -> int:
         return hash(type(self)._resolve())
 
@@ -56,7 +50,21 @@ class Proxy:
     def __delattr__(self, name: str) -> None:
         delattr(type(self)._resolve(), name)
 
-    # Three questions have an answer outside a context too.
+    # Five questions have an answer outside a context too.
+    def __eq__(self, other: object) -> Any:
+        try:
+            target = type(self)._resolve()
+        except RuntimeError:
+            return NotImplemented
+        return target == other
+
+    def __ne__(self, other: object) -> Any:
+        try:
+            target = type(self)._resolve()
+        except RuntimeError:
+            return NotImplemented
+        return target != other
+
     def __bool__(self) -> bool:
         try:
             return bool(type(self)._resolve())
@@ -90,7 +98,7 @@ _BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "floordiv": operator.floordiv,
     "mod": operator.mod,
     "divmod": divmod,
-    "pow": operator.pow,
+    "pow": pow,
     "lshift": operator.lshift,
     "rshift": operator.rshift,
     "and": operator.and_,
