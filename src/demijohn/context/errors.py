@@ -54,6 +54,12 @@ def describe_place(frame: FrameType | None = None) -> Place:
             f"in the asyncio task {task!r}, which was started outside a context",
             "Start the task inside `with app.app_context():`, or open one in the task itself.",
         )
+    if _in_greenlet():
+        return Place(
+            "in a greenlet, which does not see the contexts of the code that started it",
+            "Pass `current_app._get_current_object()` to it and use `with app.app_context():` there, or wrap the "
+            "function in `copy_current_request_context`.",
+        )
     thread = threading.current_thread()
     if thread is not threading.main_thread():
         return Place(
@@ -99,11 +105,19 @@ def _current_task_name() -> str | None:
     return None if task is None else str(task.get_name())
 
 
+def _in_greenlet() -> bool:
+    # Not imported for this either. The greenlet that a thread starts in has no parent.
+    greenlet = sys.modules.get("greenlet")
+    return greenlet is not None and greenlet.getcurrent().parent is not None
+
+
 def _describe_thread(thread: threading.Thread) -> str:
     # `Thread._target` is there while `Thread.run` runs; a subclass that overrides `run` has none of use.
     target = getattr(thread, "_target", None)
     if target is None:
         return f"the thread {thread.name!r} ({type(thread).__qualname__})"
+    if getattr(target, "__module__", None) == "concurrent.futures.thread":
+        return f"the thread pool's thread {thread.name!r}"
     name = getattr(target, "__qualname__", None) or repr(target)
     return f"the thread {thread.name!r}, started with target {name}"
 
