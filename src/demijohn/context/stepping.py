@@ -47,13 +47,16 @@ class Steps(Generic[T]):
             self.close()
             raise
         except BaseException as error:
-            if self._is_entered(error):
-                raise RuntimeError("This body is being stepped by other code at this moment.") from None
+            if _is_refused(error):
+                raise _being_stepped() from None
             self._end(error)
             raise
 
     def close(self) -> None:
-        """Close the iterator and end; a second call does nothing."""
+        """Close the iterator and end; a second call does nothing.
+
+        Raises `RuntimeError`, and changes nothing, while other code steps.
+        """
         self._end(None)
 
     def __del__(self) -> None:
@@ -64,28 +67,44 @@ class Steps(Generic[T]):
             self._iterator = iter(self._iterable)
         return next(self._iterator)
 
-    def _is_entered(self, error: BaseException) -> bool:
-        # CPython refuses to enter a Context twice; asked only after an error, so a step pays nothing for it.
-        return isinstance(error, RuntimeError) and "cannot enter context" in str(error)
-
     def _end(self, error: BaseException | None) -> None:
         finish, self._finish = self._finish, None
         if finish is None:
             return
         try:
             self._context.run(self._close_and_finish, finish, error)
-        finally:
-            self._iterator = None
-            self._iterable = ()
+        except RuntimeError as refused:
+            if not _is_refused(refused):
+                raise
+            self._finish = finish
+            raise _being_stepped() from None
 
     def _close_and_finish(
         self, finish: Callable[[BaseException | None], object], error: BaseException | None
     ) -> None:
+        iterable, self._iterable = self._iterable, ()
         try:
-            close = getattr(self._iterable, "close", None)
+            close = getattr(iterable, "close", None)
             if close is not None:
                 close()
+            # A generator that only this object knows is closed by being dropped: here, before the end.
+            self._iterator = None
         except BaseException as close_error:
             finish(error or close_error)
             raise
         finish(error)
+
+
+def _is_refused(error: BaseException) -> bool:
+    """Whether CPython refused to enter a Context twice, in the frame that catches `error` and not in one below."""
+    traceback = error.__traceback__
+    return (
+        isinstance(error, RuntimeError)
+        and traceback is not None
+        and traceback.tb_next is None
+        and "cannot enter context" in str(error)
+    )
+
+
+def _being_stepped() -> RuntimeError:
+    return RuntimeError("This body is being stepped by other code at this moment.")
