@@ -285,21 +285,25 @@ class Context:
         """The end, which the caller has claimed by setting `ENDING`: current for just that long; then what was pushed
         first is popped. Returns all errors."""
         errors: list[BaseException] | None = None
-        if not self._idle():
-            token = self._var.set(self)
-            try:
-                errors = self._run_end(exc)
-            finally:
-                self._var.reset(token)
-        self._state = _ENDED
-        self._ended_at = monotonic()
         try:
-            self._after_end()
-        except BaseException as error:
-            errors = [*(errors or ()), error]
-        if needed is not None and (more := needed._pop(exc)):
-            errors = [*(errors or ()), *more]
-        return errors
+            if not self._idle():
+                token = self._var.set(self)
+                try:
+                    errors = self._run_end(exc)
+                finally:
+                    self._var.reset(token)
+            self._state = _ENDED
+            self._ended_at = monotonic()
+            try:
+                self._after_end()
+            except BaseException as error:
+                errors = [*(errors or ()), error]
+            if needed is not None and (more := needed._pop(exc)):
+                errors = [*(errors or ()), *more]
+            return errors
+        finally:
+            # The errors' tracebacks lead to this frame.
+            errors = more = None
 
     def _end_here(self, exc: BaseException | None) -> list[BaseException] | None:
         """The end in a Context where this context is not pushed."""
