@@ -20,7 +20,7 @@ from live_app import CHANGES, REQUESTS, SIGNALS, Answer, Side, make_side, send_a
 from live_steps import STEPS, on_instance
 
 import demijohn
-from demijohn.framework.plan import Plans
+from demijohn.framework.plan import Plans, _Kinds
 from demijohn.http.routing import RouteIndex
 
 
@@ -141,8 +141,8 @@ FAULTS: dict[str, tuple[type, str, Any, tuple[str, ...]]] = {
         ("open_session set on the interface's instance",),
     ),
     "functions taken for sync": (
-        Plans,
-        "is_async",
+        _Kinds,
+        "__missing__",
         lambda self, function: False,
         ("async before hook", "view replaced by an async one"),
     ),

@@ -259,8 +259,13 @@ class Context:
         return None if needed is None else needed._pop(exc)
 
     def _borrowed(self) -> list[_Borrow]:
-        # One step: threads that borrow at the same time must meet in one list.
-        borrows: list[_Borrow] = self.__dict__.setdefault("_borrows", [])
+        borrows = self._borrows
+        if borrows is None:
+            # Threads that borrow at the same time must meet in one list.
+            with self.stack.lock:
+                borrows = self._borrows
+                if borrows is None:
+                    borrows = self._borrows = []
         return borrows
 
     def _own_borrow(self, early: bool) -> _Borrow | None:
@@ -269,7 +274,7 @@ class Context:
         `early` asks for those made before the owner's push, or after it.
         """
         # A copy, because another thread's pop shortens the list.
-        for borrow in self._borrowed()[::-1]:
+        for borrow in (self._borrows or [])[::-1]:
             if borrow.early is not early:
                 continue
             try:

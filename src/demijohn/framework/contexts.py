@@ -76,6 +76,8 @@ class AppContext(Context, stack=app_stack):
         self._g = UNMADE
         self._state = _NEW
         self._token = self._needed = self._borrows = self._holds = None
+        self._ended_at = 0.0
+        self._ended_by = _POP
         self._adapter: Any = UNMADE
         self._made_at_edge = False
         self._outcome = "ok"
@@ -152,7 +154,6 @@ class AppContext(Context, stack=app_stack):
                 self._token = None
                 self._state = _ENDED
                 self._ended_at = monotonic()
-                self._ended_by = _POP
                 return
         self.pop(exc_value)
 
@@ -281,6 +282,8 @@ class RequestContext(Context, stack=request_stack):
         self._outcome = "ok"
         self._state = _NEW
         self._token = self._needed = self._borrows = self._holds = None
+        self._ended_at = 0.0
+        self._ended_by = _POP
 
     @property
     def _after_request_functions(self) -> list[Callable[[Any], Any]]:

@@ -174,7 +174,9 @@ class Request(WerkzeugRequest):
 
     @query_string.setter
     def query_string(self, value: bytes) -> None:
-        self._query_string = self._query_assigned = value
+        # Past a subclass that watches assignments: it has seen this one.
+        object.__setattr__(self, "_query_string", value)
+        object.__setattr__(self, "_query_assigned", value)
 
     @lazy
     def headers(self) -> Headers:
