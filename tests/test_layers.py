@@ -23,6 +23,7 @@ REQUIRED = (
     "http",
     "typing",
     "context",
+    "version",
 )
 TYPE_ONLY = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    "
 IN_FUNCTION = "def f():\n    "

@@ -31,6 +31,7 @@ LAYERS = (
     "http",
     "typing",
     "context",
+    "version",
 )
 # On top of everything: runs as a program, imported by nobody.
 TOP = ("__main__", "pytest_alias")

@@ -9,16 +9,14 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
-
-FLASK_API = "3.1.3"
-"""The release of Flask whose public names and behaviour this package has."""
+from .version import FLASK_API as FLASK_API
+from .version import __version__ as __version__
 
 if TYPE_CHECKING:
     from . import json as json
     from .application import Blueprint as Blueprint
     from .application import Demijohn as Demijohn
-    from .application import Demijohn as Flask
+    from .application import Flask as Flask
     from .compat.alias import install_as_flask as install_as_flask
     from .framework.config import Config as Config
     from .framework.contexts import after_this_request as after_this_request
@@ -104,14 +102,30 @@ _HOMES = {
     "framework.wrappers": ("Request", "Response"),
 }
 _MODULES = frozenset(
-    ("app", "blueprints", "cli", "config", "ctx", "globals", "helpers", "json", "logging", "sansio")
-    + ("sessions", "signals", "templating", "typing", "views", "wrappers")
+    {
+        "app",
+        "blueprints",
+        "cli",
+        "config",
+        "ctx",
+        "globals",
+        "helpers",
+        "json",
+        "logging",
+        "sansio",
+        "sessions",
+        "signals",
+        "templating",
+        "typing",
+        "views",
+        "wrappers",
+    }
 )
 """The submodules that are there after `import flask`, so after `import demijohn` too."""
 
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = ("FLASK_API", "json", *_HOME_OF)  # noqa: PLE0604  # strings, from the table
+__all__ = ("FLASK_API", "json", *_HOME_OF)  # noqa: PLE0604  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

@@ -92,9 +92,7 @@ class Demijohn(AppBase):
 
     wsgi_app = serve_wsgi
 
-    def __call__(
-        self, environ: WSGIEnvironment, start_response: StartResponse
-    ) -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """What a WSGI server calls. Put middleware around `wsgi_app` and leave this alone:
         `app.wsgi_app = Middleware(app.wsgi_app)`."""
         return self.wsgi_app(environ, start_response)

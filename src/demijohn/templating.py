@@ -1,4 +1,7 @@
-"""Flask's path to templates; they live in `demijohn.framework.templates` and `demijohn.http.templating`."""
+"""Flask's path to templates.
+
+They live in `demijohn.framework.templates` and `demijohn.http.templating`.
+"""
 
 from .framework.templates import DispatchingJinjaLoader as DispatchingJinjaLoader
 from .framework.templates import _default_template_ctx_processor as _default_template_ctx_processor

@@ -22,8 +22,8 @@ import click
 from werkzeug.routing import Map
 
 from demijohn.framework.app_base import AppBase
-from demijohn.framework.globals import current_app
 from demijohn.framework.config import get_debug_flag, get_load_dotenv
+from demijohn.framework.globals import current_app
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -38,11 +38,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 class CliApp(Protocol):
     """What the commands use of an app. Every `Demijohn` has it."""
 
-    debug: bool
     url_map: Map
     instance_path: str
     cli: click.Group
 
+    @property
+    def debug(self) -> bool: ...
+    @debug.setter
+    def debug(self, value: bool, /) -> None: ...
     @property
     def name(self) -> str: ...
     @property
@@ -67,7 +70,8 @@ def active_app() -> CliApp | None:
     """The app whose context is current, or None outside of any."""
     if not current_app:
         return None
-    return cast(CliApp, cast(Any, current_app)._get_current_object())
+    app: CliApp = current_app._get_current_object()
+    return app
 
 
 def find_best_app(module: ModuleType) -> CliApp:

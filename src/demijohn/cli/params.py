@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import click
 from click.core import ParameterSource
 
-import demijohn
 from demijohn.cli.discover import ScriptInfo
 from demijohn.cli.env import load_dotenv
+from demijohn.version import FLASK_API, __version__
 
 if TYPE_CHECKING:
     import ssl
@@ -45,7 +45,7 @@ def get_version(ctx: click.Context, param: click.Parameter, value: Any) -> None:
         return
     click.echo(
         f"Python {platform.python_version()}\n"
-        f"Demijohn {demijohn.__version__} (the API of Flask {demijohn.FLASK_API})\n"
+        f"Demijohn {__version__} (the API of Flask {FLASK_API})\n"
         f"Werkzeug {version('werkzeug')}",
         color=ctx.color,
     )

@@ -14,7 +14,9 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from .names import FLASK_VERSION, MODULES
+from demijohn.version import FLASK_API
+
+from .names import MODULES
 
 _PACKAGE = __name__.partition(".")[0]
 
@@ -22,8 +24,8 @@ _PACKAGE = __name__.partition(".")[0]
 class _FlaskModule(ModuleType):
     """The module `flask`: every name is this package's, but for the version."""
 
-    __version__ = FLASK_VERSION
-    __path__: list[str] = []
+    __version__ = FLASK_API
+    __path__ = []
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -40,7 +42,7 @@ class _FlaskDistribution(importlib.metadata.Distribution):
 
     def read_text(self, filename: str) -> str | None:
         if filename in ("METADATA", "PKG-INFO"):
-            return f"Metadata-Version: 2.1\nName: Flask\nVersion: {FLASK_VERSION}\n"
+            return f"Metadata-Version: 2.1\nName: Flask\nVersion: {FLASK_API}\n"
         return None
 
     def locate_file(self, path: Any) -> Any:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-FLASK_VERSION: Final = "3.1.3"
-"""What the alias says that it is."""
-
 MODULES: Final = frozenset(
     {
         "app",

@@ -13,8 +13,8 @@ def run_all(
 ) -> list[BaseException]:
     """Make every call, in order, and return what they raised.
 
-    Invariant: no error, `KeyboardInterrupt` and `SystemExit` included, keeps a later call from being made; the caller
-    raises them afterwards with `raise_errors`.
+    Invariant: no error, `KeyboardInterrupt` and `SystemExit` included, keeps a later call from
+    being made; the caller raises them afterwards with `raise_errors`.
     """
     found = [] if errors is None else errors
     for call in calls:

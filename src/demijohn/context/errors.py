@@ -1,4 +1,4 @@
-"""Every error and warning of the context core, each with its remedy, and the description of where code runs.
+"""The errors and the warning of the context core, and the description of where code runs.
 
 Holds messages and exception classes only: nothing here reads or changes a context.
 """
@@ -12,14 +12,17 @@ from types import FrameType
 
 
 class ContextWarning(RuntimeWarning):
-    """Something went on correctly, but the code around a context is likely wrong: it was popped in another thread than
-    it was pushed in, or a server edge found one left over by somebody else."""
+    """Something went on correctly, but the code around a context is likely wrong.
+
+    It was popped in another thread than its push, say, or a server edge found one left over.
+    """
 
 
 class WrongContextError(RuntimeError, AssertionError):
     """A pop was refused and nothing was changed.
 
-    It is a `RuntimeError`, and an `AssertionError` because that is what Flask raises."""
+    It is a `RuntimeError`, and an `AssertionError` because that is what Flask raises.
+    """
 
 
 class ContextEnded(RuntimeError):
@@ -39,14 +42,15 @@ class Place:
 
 
 def describe_place(frame: FrameType | None = None) -> Place:
-    """Say where the calling code runs: import time, the main thread, another thread, a task, a greenlet, a process.
+    """Say where the calling code runs: at import time, in which thread, task or process.
 
     Only for building messages: it walks the stack and costs microseconds.
     """
     if _is_importing(frame or sys._getframe(1)):
         return Place(
             "while a module is imported",
-            "Move this code into a function that runs later, or put it under `with app.app_context():`.",
+            "Move this code into a function that runs later, or put it under"
+            " `with app.app_context():`.",
         )
     task = _current_task_name()
     if task is not None:
@@ -64,13 +68,15 @@ def describe_place(frame: FrameType | None = None) -> Place:
     if thread is not threading.main_thread():
         return Place(
             f"in {_describe_thread(thread)}",
-            "A new thread starts without a context: pass `current_app._get_current_object()` to it and use "
-            "`with app.app_context():` there, or wrap the function in `copy_current_request_context`.",
+            "A new thread starts without a context: pass `current_app._get_current_object()` to it"
+            " and use `with app.app_context():` there, or wrap the function in"
+            " `copy_current_request_context`.",
         )
     if _is_child_process():
         return Place(
             "in the main thread of a worker process",
-            "A new process starts without a context: create the app there and use `with app.app_context():`.",
+            "A new process starts without a context: create the app there and use"
+            " `with app.app_context():`.",
         )
     return Place("in the main thread", "Put this code under `with app.app_context():`.")
 
@@ -78,7 +84,8 @@ def describe_place(frame: FrameType | None = None) -> Place:
 def outside_message(first_line: str, need: str, remedy: str | None = None) -> str:
     """The text of a "Working outside of ... context" error.
 
-    `first_line` is Flask's own, `need` says what the code asked for, `remedy` replaces the place's when given.
+    `first_line` is Flask's own, `need` says what the code asked for, `remedy` replaces the place's
+    when given.
     """
     place = describe_place(sys._getframe(1))
     return f"{first_line}\n\n{need} This code runs {place.where}.\n{remedy or place.remedy}"
@@ -112,7 +119,7 @@ def _in_greenlet() -> bool:
 
 
 def _describe_thread(thread: threading.Thread) -> str:
-    # `Thread._target` is there while `Thread.run` runs; a subclass that overrides `run` has none of use.
+    # `Thread._target` is there while `Thread.run` runs; one that overrides `run` has none of use.
     target = getattr(thread, "_target", None)
     if target is None:
         return f"the thread {thread.name!r} ({type(thread).__qualname__})"

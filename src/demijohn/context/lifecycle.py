@@ -1,7 +1,6 @@
 """The life of a context as a table: states, events, and which event leads where.
 
-Holds the rules only. `stack.Context` keeps the state and asks `after()` for the next one; an event that the table does
-not name in a state is refused there with an error that says so. The drawn life cycle in the docs is made from `TABLE`.
+Holds the rules only. `stack.Context` keeps the state; what the table does not name, it refuses.
 """
 
 from __future__ import annotations
@@ -50,7 +49,10 @@ TABLE: dict[tuple[State, Event], State] = {
     (State.ENDING, Event.OVER): State.ENDED,
     (State.ENDED, Event.BEGIN): State.CURRENT,
 }
-"""Every legal transition. Invariant: only `END` reaches `ENDING` and only `OVER` leaves it, so one life has one end."""
+"""Every legal transition.
+
+Invariant: only `END` reaches `ENDING` and only `OVER` leaves it, so one life has one end.
+"""
 
 
 def after(state: State, event: Event) -> State | None:

@@ -14,7 +14,8 @@ class Namespace:
     A missing attribute raises `AttributeError`, a missing key `KeyError`.
     """
 
-    # Instances keep their values in `__dict__` and define no `__getattr__`: an attribute read is a plain one.
+    # Instances keep their values in `__dict__` and define no `__getattr__`: an attribute read is a
+    # plain one.
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any: ...
@@ -35,7 +36,7 @@ class Namespace:
         return self.__dict__.get(name, default)
 
     def pop(self, name: str, default: Any = _MISSING) -> Any:
-        """Remove `name` and return its value; `default` if it is missing, `KeyError` without a default."""
+        """Remove `name` and return its value; if it is missing, `default`, else `KeyError`."""
         if default is _MISSING:
             return self.__dict__.pop(name)
         return self.__dict__.pop(name, default)
@@ -53,7 +54,7 @@ class Namespace:
     def __len__(self) -> int:
         return len(self.__dict__)
 
-
     def __bool__(self) -> bool:
-        # An empty one is true: `if g:` asks whether there is a context, as under Flask, whose `g` has no length.
+        # An empty one is true: `if g:` asks whether there is a context, as under Flask, whose `g`
+        # has no length.
         return True

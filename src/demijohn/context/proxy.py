@@ -1,7 +1,8 @@
 """Proxies: objects that forward every operation to what is current right now.
 
-Holds the forwarding only. What "current" means is the `ContextVar` that `make_proxy` is given; the texts of the errors
-come from `errors`. The operations forwarded are those of `werkzeug.local.LocalProxy`, asserted by a test.
+Holds the forwarding only. What "current" means is the `ContextVar` that `make_proxy` is given; the
+texts of the errors come from `errors`. The operations forwarded are those of
+`werkzeug.local.LocalProxy`, asserted by a test.
 """
 
 from __future__ import annotations
@@ -17,15 +18,23 @@ from .errors import outside_message
 
 
 class Proxy:
-    """What every proxy's type derives from: `issubclass(type(x), Proxy)` tells one from what it forwards to."""
+    """What every proxy's type derives from.
+
+    `issubclass(type(x), Proxy)` tells a proxy from what it forwards to.
+    """
 
     __slots__ = ()
 
-    _resolve: Callable[[], Any]
-    """The current object; raises `RuntimeError` outside a context. Reached through the type alone: an attribute of the
-    proxy itself is an attribute of the current object."""
+    @staticmethod
+    def _resolve() -> Any:
+        """The current object; raises `RuntimeError` outside a context.
 
-    # The operations that session and `g` live on are written out: half the cost of the generic forwarding below.
+        Reached through the type alone: an attribute of the proxy is one of the current object.
+        """
+        raise NotImplementedError
+
+    # The operations that session and `g` live on are written out: half the cost of the generic
+    # forwarding below.
     def __getitem__(self, key: Any) -> Any:
         return type(self)._resolve()[key]
 
@@ -107,8 +116,8 @@ _BINARY: dict[str, Callable[[Any, Any], Any]] = {
 }
 _IN_PLACE: dict[str, Callable[[Any, Any], Any]] = {
     f"__i{name}__": getattr(operator, f"i{name.removesuffix('_')}")
-    for name in ("add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "pow", "lshift")
-    + ("rshift", "and", "xor", "or")
+    for name in _BINARY
+    if name != "divmod"
 }
 _FORWARDED: dict[str, Callable[..., Any]] = {
     "__str__": str,

@@ -1,8 +1,9 @@
 """Stepping an iterator or a generator in a Context of its own, from outside it.
 
-`Steps` runs every step and the close of an iterator in one Context, whichever thread asks for it. Nothing is left behind
-in the code that steps: it sees before and after exactly what it saw. Borrowed steps, where a context is pushed and
-popped around each one, are the framework's (`framework.streams`).
+`Steps` runs every step and the close of an iterator in one Context, whichever thread asks for it.
+Nothing is left behind in the code that steps: it sees before and after exactly what it saw.
+Borrowed steps, where a context is pushed and popped around each one, are the framework's
+(`framework.streams`).
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ T = TypeVar("T")
 class Steps(Generic[T]):
     """An iterator whose steps, close and end run in `context`.
 
-    `finish(error)` is called once, in that Context, after the last step or at `close()`, whichever is first, and also
-    when the object is dropped; `error` is what the iterator or its `close` raised, None after a good end. What the
-    iterator raises is raised to the caller after the end.
+    `finish(error)` is called once, in that Context, after the last step or at `close()`, whichever
+    is first, and also when the object is dropped; `error` is what the iterator or its `close`
+    raised, None after a good end. What the iterator raises is raised to the caller after the end.
     """
 
     __slots__ = ("__weakref__", "_context", "_finish", "_iterable", "_iterator")

@@ -37,8 +37,10 @@ from .templates import DispatchingJinjaLoader, _default_template_ctx_processor
 from .wrappers import Request, Response
 
 if TYPE_CHECKING:
+    from werkzeug.routing import MapAdapter
+
     from .blueprints import Blueprint
-    from .registry import Site
+    from .sites import Site
 
 F = TypeVar("F", bound=Callable[..., Any])
 T_shell = TypeVar("T_shell", bound=ft.ShellContextProcessorCallable)
@@ -125,6 +127,11 @@ class AppSetup(Scaffold):
         self.endpoint_sites: dict[str, Site] = {}
         self._got_first_request = False
 
+    if TYPE_CHECKING:
+        # The application's own (`app_base`), which registration and URL building call.
+        def create_url_adapter(self, request: Any) -> MapAdapter | None: ...
+        def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]: ...
+
     def _default_context_processors(self) -> list[ft.TemplateContextProcessorCallable]:
         return [_default_template_ctx_processor]
 
@@ -141,7 +148,7 @@ class AppSetup(Scaffold):
     # -- identity and places ------------------------------------------------------------------
 
     @lazy
-    def name(self) -> str:  # type: ignore[override]
+    def name(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
         """The import name, or the file's name for a script that is run. May be set."""
         if self.import_name != "__main__":
             return self.import_name
@@ -180,7 +187,7 @@ class AppSetup(Scaffold):
         return self.aborter_class()
 
     def auto_find_instance_path(self) -> str:
-        """The instance folder when none was given: beside the package, or under the prefix's `var`."""
+        """The instance folder where none was given; see `paths.auto_instance_path`."""
         return auto_instance_path(self.import_name, self.name)
 
     # -- templates ----------------------------------------------------------------------------
@@ -278,9 +285,7 @@ class AppSetup(Scaffold):
         **options: Any,
     ) -> None:
         """Add a URL rule; see `registry.add_url_rule` for the options and errors."""
-        registry.add_url_rule(
-            self, rule, endpoint, view_func, provide_automatic_options, **options
-        )
+        registry.add_url_rule(self, rule, endpoint, view_func, provide_automatic_options, **options)
 
     @setupmethod
     def teardown_appcontext(self, f: T_teardown) -> T_teardown:

@@ -24,8 +24,9 @@ _NO_REQUEST = (
     "This code needs an active HTTP request.",
 )
 _REQUEST_REMEDY = (
-    "Call it from a view, or in a test under `with app.test_request_context():`. To take the current request into a "
-    "thread, a task or a greenlet, wrap the function in `copy_current_request_context`."
+    "Call it from a view, or in a test under `with app.test_request_context():`. To take the"
+    " current request into a thread, a task or a greenlet, wrap the function in"
+    " `copy_current_request_context`."
 )
 
 app_ctx: Any = make_proxy(_cv_app, None, *_NO_APP)

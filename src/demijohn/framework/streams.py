@@ -7,13 +7,15 @@ pushed if they are not current and popped after it, so the code that steps sees 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import update_wrapper
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from .contexts import RequestContext
 from .globals import _cv_request
 
+P = ParamSpec("P")
+R = TypeVar("R")
 T = TypeVar("T")
 
 
@@ -42,7 +44,7 @@ class ContextStream(Generic[T]):
             raise
 
     def close(self) -> None:
-        """Close the iterator in its context and let go of the context; a second call does nothing."""
+        """Close the iterator in its context, and let go of that; once."""
         self._finish(None)
 
     def __del__(self) -> None:
@@ -60,7 +62,7 @@ class ContextStream(Generic[T]):
         finally:
             self._hold.release(error)
 
-    def _borrowing(self, step: Callable[[], Any]) -> Any:
+    def _borrowing(self, step: Callable[[], R]) -> R:
         ctx = self._ctx
         if _cv_request.get(None) is ctx or ctx.ended:
             return step()
@@ -71,22 +73,29 @@ class ContextStream(Generic[T]):
             ctx.pop(None)
 
 
+@overload
+def stream_with_context(generator_or_function: Iterator[T]) -> Iterator[T]: ...
+@overload
+def stream_with_context(
+    generator_or_function: Callable[P, Iterator[T]],
+) -> Callable[P, Iterator[T]]: ...
 def stream_with_context(generator_or_function: Any) -> Any:
     """Keep the current request's context for a generator that runs after the view returned.
 
     Takes an iterator, or decorates a generator function. Raises `RuntimeError` outside a request.
     """
-    if not isinstance(generator_or_function, Iterable) and not hasattr(
-        generator_or_function, "__next__"
-    ):
-        if not callable(generator_or_function):
-            iter(generator_or_function)  # raises the TypeError that says what it is
+    try:
+        iterator = iter(generator_or_function)
+    except TypeError:
+        function = generator_or_function
+        if not callable(function):
+            raise
 
         def decorator(*args: Any, **kwargs: Any) -> Any:
-            return stream_with_context(generator_or_function(*args, **kwargs))
+            made: Any = function(*args, **kwargs)
+            return stream_with_context(made)
 
-        return update_wrapper(decorator, generator_or_function)
-    iterator = iter(generator_or_function)
+        return update_wrapper(decorator, function)
     ctx = _cv_request.get(None)
     if ctx is None:
         raise RuntimeError(

@@ -7,7 +7,7 @@ The environment and where templates are found are in `http.templating`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from blinker import NamedSignal
 from jinja2 import Environment as JinjaEnvironment
@@ -15,6 +15,7 @@ from jinja2 import Template
 
 from demijohn.framework.globals import _cv_app, _cv_request, current_app
 from demijohn.framework.signals import before_render_template, template_rendered
+from demijohn.framework.streams import stream_with_context
 from demijohn.http.templating import DispatchingJinjaLoader as HttpDispatchingJinjaLoader
 
 
@@ -97,8 +98,8 @@ def _default_template_ctx_processor() -> dict[str, Any]:
 
 def _the_app() -> RenderingApp:
     """Return the current application itself: signals' senders are compared by identity."""
-    # The proxy's static type is that of its target.
-    return cast("RenderingApp", cast("Any", current_app)._get_current_object())
+    app: RenderingApp = current_app._get_current_object()
+    return app
 
 
 def _render(app: RenderingApp, template: Template, context: dict[str, Any]) -> str:
@@ -119,12 +120,7 @@ def _stream(app: RenderingApp, template: Template, context: dict[str, Any]) -> I
         yield from template.generate(context)
         _tell(template_rendered, app, template, context)
 
-    if _cv_request.get(None) is None:
-        return parts()
-
-    from demijohn.framework.streams import stream_with_context
-
-    return stream_with_context(parts())
+    return parts() if _cv_request.get(None) is None else stream_with_context(parts())
 
 
 def _tell(

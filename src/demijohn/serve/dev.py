@@ -25,9 +25,12 @@ DEFAULT_PORT = 5000
 class ServedApp(Protocol):
     """What the development server uses of an app. Every `Demijohn` has it."""
 
-    debug: bool
     _got_first_request: bool
 
+    @property
+    def debug(self) -> bool: ...
+    @debug.setter
+    def debug(self, value: bool, /) -> None: ...
     @property
     def name(self) -> str: ...
     @property

@@ -66,7 +66,7 @@ class EnvironBuilder(werkzeug.test.EnvironBuilder):
         self.app = app
         super().__init__(path, base_url, *args, **kwargs)
 
-    def json_dumps(self, obj: Any, **kwargs: Any) -> str:  # type: ignore[override]
+    def json_dumps(self, obj: Any, **kwargs: Any) -> str:
         """Serialise as the application does."""
         text: str = self.app.json.dumps(obj, **kwargs)
         return text
@@ -205,7 +205,7 @@ class FlaskClient(Client):
         follow_redirects: bool = False,
         **kwargs: Any,
     ) -> TestResponse:
-        """Send a request made from `EnvironBuilder`'s arguments, or from a builder, environ or request."""
+        """Send a request: `EnvironBuilder`'s arguments, or a builder, an environ or a request."""
         if args and isinstance(args[0], (werkzeug.test.EnvironBuilder, dict, BaseRequest)):
             request = self._request_from(args[0])
         else:
