@@ -7,12 +7,14 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import click
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from registration_app import FLASK, OURS, CommandGroup, Kit, SmallApp, describe, refusal, view
+from registration_app import FLASK, OURS, Kit, describe, refusal, view
 from werkzeug.exceptions import NotFound
 
+from demijohn import Demijohn
 from demijohn.framework.blueprints import Blueprint, BlueprintSetupState, RouteRecord
 
 BOTH = pytest.mark.parametrize("kit", [OURS, FLASK], ids=lambda kit: kit.name)
@@ -224,7 +226,7 @@ def test_trees_of_blueprints_come_out_as_in_flask(forest: list[Any]) -> None:
     assert results[0] == results[1]
 
 
-class ForgetsTheParentsPrefix(SmallApp):
+class ForgetsTheParentsPrefix(Demijohn):
     """A seeded fault: nested rules lose what stands before their last part."""
 
     def add_url_rule(self, rule: str, *args: Any, **options: Any) -> None:
@@ -427,7 +429,7 @@ def test_commands_go_into_their_group(
 ) -> None:
     """The group is the blueprint's name, the `cli_group` given, or with `None` the app itself."""
     app, bp = OURS.app(), OURS.bp("bp", **own_group)
-    bp.cli.add_command(CommandGroup("hello"))
+    bp.cli.add_command(click.Command("hello"))
     app.register_blueprint(bp, **options)
     assert [(key, command.name) for key, command in app.cli.commands.items()] == expected
 

@@ -8,12 +8,10 @@ import logging
 import sys
 from types import SimpleNamespace
 
-import flask
-import flask.globals
 import flask.logging
 import pytest
 
-from demijohn.framework import logging as app_logging
+from demijohn import Demijohn
 from demijohn.framework.logging import (
     create_logger,
     default_handler,
@@ -23,12 +21,6 @@ from demijohn.framework.logging import (
 
 ABOVE = "demijohn_logging_test"
 NAME = f"{ABOVE}.app"
-
-
-@pytest.fixture(autouse=True)
-def flask_contexts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The current request is that of Flask's contexts."""
-    monkeypatch.setattr(app_logging, "_cv_request", flask.globals._cv_request)
 
 
 @pytest.fixture(autouse=True)
@@ -121,7 +113,7 @@ def test_stream_of_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
     stderr, errors = io.StringIO(), io.StringIO()
     monkeypatch.setattr(sys, "stderr", stderr)
     logger = create_logger(app())
-    with flask.Flask(__name__).test_request_context(errors_stream=errors):
+    with Demijohn(__name__).test_request_context(errors_stream=errors):
         logger.error("inside")
         assert wsgi_errors_stream._get_current_object() is errors
     logger.error("outside")

@@ -12,9 +12,10 @@ from typing import Any
 import flask.sansio.blueprints
 import flask.sansio.scaffold
 import pytest
-from registration_app import FLASK, OURS, Kit, SmallApp, describe, outcome, refusal, view
+from registration_app import FLASK, OURS, Kit, describe, outcome, refusal, view
 from werkzeug.exceptions import HTTPException, NotFound
 
+from demijohn import Demijohn
 from demijohn.framework.blueprints import Blueprint, BlueprintSetupState
 from demijohn.framework.scaffold import Scaffold
 from demijohn.framework.sites import Site, registering_at
@@ -208,7 +209,7 @@ def test_caller_is_the_given_site_within_its_block_only() -> None:
 def test_every_setup_method_asks_whether_setup_is_over(kit: Kit) -> None:
     """After the first request each method that registers something is refused by its name."""
     app = kit.app()
-    app.finished = app._got_first_request = True
+    app._got_first_request = True
     names = [
         "get",
         "post",
@@ -361,9 +362,9 @@ def test_folders_can_be_set_later() -> None:
 
 def test_root_path_is_found_from_the_import_name() -> None:
     """Without a root path it is the folder of the module that the object belongs to."""
-    app = SmallApp(__name__)
+    app = Demijohn(__name__)
     assert app.root_path == os.path.dirname(os.path.abspath(__file__))
-    assert repr(app) == f"<SmallApp {__name__!r}>"
+    assert repr(app) == f"<Demijohn {__name__!r}>"
 
 
 # The surface

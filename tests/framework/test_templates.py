@@ -1,19 +1,17 @@
-"""Rendering of the current application's templates, compared with Flask's in Flask's contexts."""
+"""Rendering of the current application's templates, compared with Flask's."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import flask
-import flask.globals
-import flask.helpers
-import flask.templating
 import pytest
 from jinja2 import DictLoader, TemplateNotFound, TemplatesNotFound
 
+import demijohn
+from demijohn import Blueprint, Demijohn
 from demijohn.framework import signals, templates
 
 TEMPLATES = {
@@ -25,21 +23,12 @@ TEMPLATES = {
     "processed.html": "{{ a }} {{ value }}",
 }
 
-
-@pytest.fixture(autouse=True)
-def flask_contexts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The contexts, proxies and `stream_with_context` are Flask's."""
-    monkeypatch.setitem(sys.modules, "demijohn.framework.helpers", flask.helpers)
-    for name in ("_cv_app", "_cv_request", "current_app"):
-        monkeypatch.setattr(templates, name, getattr(flask.globals, name))
-    monkeypatch.setattr(
-        templates, "stream_with_context", flask.helpers.stream_with_context, raising=False
-    )
+Framework = Any
+"""The module `demijohn` or `flask`: what is made on one is made on the other."""
 
 
-@pytest.fixture
-def app() -> flask.Flask:
-    app = flask.Flask(__name__, template_folder=None)
+def make_app(framework: Framework) -> Any:
+    app = framework.Flask(__name__, template_folder=None)
     app.secret_key = "secret"
     app.jinja_loader = DictLoader(TEMPLATES)
 
@@ -50,27 +39,42 @@ def app() -> flask.Flask:
     return app
 
 
+@pytest.fixture
+def app() -> Demijohn:
+    ours: Demijohn = make_app(demijohn)
+    return ours
+
+
 @contextmanager
-def current(app: flask.Flask, kind: str) -> Iterator[None]:
+def current(framework: Framework, app: Any, kind: str) -> Iterator[None]:
     """Make a request, only an application context, or nothing current."""
     with ExitStack() as stack:
         if kind == "request":
             stack.enter_context(app.test_request_context("/path"))
-            flask.session["k"] = "kept"
+            framework.session["k"] = "kept"
         elif kind == "app":
             stack.enter_context(app.app_context())
         if kind != "none":
-            flask.g.name = "<g>"
+            framework.g.name = "<g>"
         yield
 
 
-def outcome(module: Any, name: str, *args: Any, **kwargs: Any) -> object:
-    """What a function of the module returned, as parts if it streams; else the error's type."""
-    try:
-        result = getattr(module, name)(*args, **kwargs)
-        return result if isinstance(result, str) else list(result)
-    except Exception as error:
-        return type(error)
+def outcome(framework: Framework, kind: str, name: str, *args: Any, **kwargs: Any) -> object:
+    """What the framework's function returned there, as parts if it streams; else the error's
+    type."""
+    with current(framework, make_app(framework), kind):
+        try:
+            result = getattr(framework, name)(*args, **kwargs)
+            return result if isinstance(result, str) else list(result)
+        except Exception as error:
+            return type(error)
+
+
+def same(kind: str, name: str, *args: Any, **kwargs: Any) -> object:
+    """Assert that the function gives the same on both frameworks; return it."""
+    ours = outcome(demijohn, kind, name, *args, **kwargs)
+    assert ours == outcome(flask, kind, name, *args, **kwargs)
+    return ours
 
 
 SOURCES: list[Any] = [
@@ -85,11 +89,9 @@ SOURCES: list[Any] = [
 @pytest.mark.parametrize("kind", ["request", "app", "none"])
 @pytest.mark.parametrize("function", ["render_template", "stream_template"])
 @pytest.mark.parametrize("source", SOURCES, ids=repr)
-def test_by_name_like_flask(app: flask.Flask, source: Any, function: str, kind: str) -> None:
+def test_by_name_like_flask(source: Any, function: str, kind: str) -> None:
     """A template by name, or the first of several, renders or fails as in Flask."""
-    with current(app, kind):
-        ours = outcome(templates, function, source, value="<v>")
-        assert ours == outcome(flask.templating, function, source, value="<v>")
+    ours = same(kind, function, source, value="<v>")
     if kind == "none":
         assert ours is RuntimeError
 
@@ -97,14 +99,12 @@ def test_by_name_like_flask(app: flask.Flask, source: Any, function: str, kind: 
 @pytest.mark.parametrize("kind", ["request", "app", "none"])
 @pytest.mark.parametrize("function", ["render_template_string", "stream_template_string"])
 @pytest.mark.parametrize("source", [*TEMPLATES.values(), "{% if %}", ""], ids=repr)
-def test_by_source_like_flask(app: flask.Flask, source: str, function: str, kind: str) -> None:
+def test_by_source_like_flask(source: str, function: str, kind: str) -> None:
     """A template from its source renders or fails as in Flask."""
-    with current(app, kind):
-        ours = outcome(templates, function, source, value="<v>")
-        assert ours == outcome(flask.templating, function, source, value="<v>")
+    same(kind, function, source, value="<v>")
 
 
-def test_template_object(app: flask.Flask) -> None:
+def test_template_object(app: Demijohn) -> None:
     """A template itself may be given in place of its name."""
     with app.app_context():
         template = app.jinja_env.get_template("plain.txt")
@@ -112,7 +112,7 @@ def test_template_object(app: flask.Flask) -> None:
         assert templates.render_template([template], value=2) == "2"
 
 
-def test_missing_templates(app: flask.Flask) -> None:
+def test_missing_templates(app: Demijohn) -> None:
     """The errors of Jinja name what was not found."""
     with app.app_context():
         with pytest.raises(TemplateNotFound, match=r"missing\.html"):
@@ -121,17 +121,17 @@ def test_missing_templates(app: flask.Flask) -> None:
             templates.render_template(["a.html", "b.html"])
 
 
-RENDERERS: list[Callable[[], str | Iterator[str]]] = [
-    lambda: templates.render_template("plain.txt", value=1),
-    lambda: templates.render_template_string("{{ value }}", value=1),
-    lambda: templates.stream_template("plain.txt", value=1),
-    lambda: templates.stream_template_string("{{ value }}", value=1),
-]
+RENDERERS: dict[str, Callable[[], str | Iterator[str]]] = {
+    "render": lambda: templates.render_template("plain.txt", value=1),
+    "render_string": lambda: templates.render_template_string("{{ value }}", value=1),
+    "stream": lambda: templates.stream_template("plain.txt", value=1),
+    "stream_string": lambda: templates.stream_template_string("{{ value }}", value=1),
+}
 
 
 @pytest.mark.parametrize("kind", ["request", "app"])
-@pytest.mark.parametrize("renderer", RENDERERS)
-def test_signals(app: flask.Flask, renderer: Callable[[], Any], kind: str) -> None:
+@pytest.mark.parametrize("renderer", RENDERERS.values(), ids=RENDERERS)
+def test_signals(app: Demijohn, renderer: Callable[[], Any], kind: str) -> None:
     """One signal before and one after rendering, both with the application itself, the template
     and the filled context."""
     log: list[tuple[str, object, str]] = []
@@ -144,7 +144,7 @@ def test_signals(app: flask.Flask, renderer: Callable[[], Any], kind: str) -> No
         log.append(("after", sender, template.render(context)))
 
     with (
-        current(app, kind),
+        current(demijohn, app, kind),
         signals.before_render_template.connected_to(before, app),
         signals.template_rendered.connected_to(after, app),
     ):
@@ -157,7 +157,7 @@ def test_signals(app: flask.Flask, renderer: Callable[[], Any], kind: str) -> No
     assert log[0][1] is app
 
 
-def test_failed_rendering_sends_no_second_signal(app: flask.Flask) -> None:
+def test_failed_rendering_sends_no_second_signal(app: Demijohn) -> None:
     """`template_rendered` is not sent for a template that raised."""
     log: list[str] = []
 
@@ -172,35 +172,42 @@ def test_failed_rendering_sends_no_second_signal(app: flask.Flask) -> None:
     assert log == []
 
 
-def test_stream_keeps_the_request(app: flask.Flask) -> None:
+@pytest.mark.parametrize("framework", [demijohn, flask])
+def test_stream_keeps_the_request(framework: Framework) -> None:
     """A streamed template can use the proxies after the view returned."""
+    app = make_app(framework)
 
     @app.get("/stream")
     def stream() -> Iterator[str]:
-        flask.session["k"] = "kept"
-        return templates.stream_template_string("{{ request.path }} {{ session.get('k') }}")
+        framework.session["k"] = "kept"
+        text = "{{ request.path }} {{ session.get('k') }}"
+        parts: Iterator[str] = framework.stream_template_string(text)
+        return parts
 
     assert app.test_client().get("/stream").text == "/stream kept"
 
 
 @pytest.mark.parametrize("kind", ["request", "app", "none"])
-def test_default_processor_like_flask(app: flask.Flask, kind: str) -> None:
+def test_default_processor_gives_the_objects(app: Demijohn, kind: str) -> None:
     """The default processor gives `g` and `request` themselves, as far as there are any."""
-    with current(app, kind):
-        ours = templates._default_template_ctx_processor()
-        theirs = flask.templating._default_template_ctx_processor()
-        assert list(ours) == list(theirs)
-        assert all(ours[name] is theirs[name] for name in theirs)
+    with current(demijohn, app, kind):
+        expected = {}
+        if kind != "none":
+            expected["g"] = demijohn.g._get_current_object()
+        if kind == "request":
+            expected["request"] = demijohn.request._get_current_object()
+        given = templates._default_template_ctx_processor()
+    assert list(given) == list(expected)
+    assert all(given[name] is expected[name] for name in expected)
 
 
 def test_explanation_names_the_requests_blueprint(
-    app: flask.Flask, caplog: pytest.LogCaptureFixture
+    app: Demijohn, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A template missed in a blueprint's request is explained with that blueprint's name."""
-    blueprint = flask.Blueprint("front", __name__)
+    blueprint = Blueprint("front", __name__)
     blueprint.add_url_rule("/", "index", lambda: templates.render_template("missing.html"))
     app.register_blueprint(blueprint)
-    app.jinja_env.loader = templates.DispatchingJinjaLoader(app)
     app.config["EXPLAIN_TEMPLATE_LOADING"] = app.testing = True
     with caplog.at_level("INFO"):
         with pytest.raises(TemplateNotFound):

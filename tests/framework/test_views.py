@@ -1,4 +1,4 @@
-"""Class-based views, compared with Flask's under a Flask application."""
+"""Class-based views, each on our views and application and on Flask's."""
 
 from __future__ import annotations
 
@@ -7,29 +7,23 @@ from collections.abc import Callable
 from typing import Any
 
 import flask
-import flask.globals
 import flask.views
 import pytest
 
+import demijohn
+from demijohn import Demijohn
 from demijohn.framework import views
 
 Views = Any
 """Our module or Flask's: each class below is made on both."""
 
 
-@pytest.fixture(autouse=True)
-def flask_contexts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The current application and request are those of Flask's contexts."""
-    for name in ("current_app", "request"):
-        monkeypatch.setattr(views, name, getattr(flask.globals, name))
-
-
 def answers(make: Callable[[Views], type[Any]], *calls: tuple[str, str]) -> list[tuple[int, bytes]]:
     """Register the class made on our views and the one made on Flask's; return the answers to the
     calls, which must be the same."""
     results = []
-    for module in (views, flask.views):
-        app = flask.Flask(__name__)
+    for module, framework in ((views, demijohn), (flask.views, flask)):
+        app = framework.Flask(__name__)
         view = make(module).as_view("the_view")
         app.add_url_rule("/<int:n>", view_func=view)
         app.add_url_rule("/", view_func=view)
@@ -51,7 +45,7 @@ def test_basic_view() -> None:
     def make(module: Views) -> type[Any]:
         class Index(module.View):
             def dispatch_request(self, n: int = 0) -> str:
-                return f"{flask.request.method} {n}"
+                return f"{module.request.method} {n}"
 
         return Index
 
@@ -67,7 +61,7 @@ def test_method_view() -> None:
     def make(module: Views) -> type[Any]:
         class Api(module.MethodView):
             def get(self, n: int = 0) -> tuple[str, dict[str, str]]:
-                return f"get {n}", {"X-From": flask.request.method}
+                return f"get {n}", {"X-From": module.request.method}
 
             def post(self) -> str:
                 return "post"
@@ -116,7 +110,7 @@ def test_async_methods() -> None:
 
 def test_more_methods_than_the_class_has() -> None:
     """A method that the route allows and the class lacks is an assertion that names it."""
-    app = flask.Flask(__name__)
+    app = Demijohn(__name__)
 
     class Api(views.MethodView):
         methods = ["GET", "PUT"]
@@ -276,7 +270,7 @@ def test_plain_function_from_a_decorator_gets_the_attributes() -> None:
 
     view: Any = Index.as_view("index")
     assert (view.__name__, view.view_class) == ("index", Index)
-    with flask.Flask(__name__).app_context():
+    with Demijohn(__name__).app_context():
         assert view() == "view"
 
 
@@ -297,7 +291,7 @@ def test_replaced_view_class() -> None:
             return "other" + self.suffix
 
     view: Any = Index.as_view("index", suffix="!")
-    with flask.Flask(__name__).app_context():
+    with Demijohn(__name__).app_context():
         assert view() == "first!"
         view.view_class = Other
         assert view() == "other!"
@@ -320,7 +314,7 @@ def test_instances(fresh: bool) -> None:
 
     view: Any = Index.as_view("index", 1, two=2)
     assert len(made) == (0 if fresh else 1)
-    with flask.Flask(__name__).app_context():
+    with Demijohn(__name__).app_context():
         first, second = view(), view()
     assert (first is second) is not fresh
     assert len(made) == (2 if fresh else 1)
@@ -329,7 +323,7 @@ def test_instances(fresh: bool) -> None:
 
 def test_abstract_view() -> None:
     """A view without `dispatch_request` raises `NotImplementedError` when it is called."""
-    with flask.Flask(__name__).app_context(), pytest.raises(NotImplementedError):
+    with Demijohn(__name__).app_context(), pytest.raises(NotImplementedError):
         views.View.as_view("abstract")()  # type: ignore[call-arg]
 
 

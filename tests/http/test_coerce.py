@@ -17,6 +17,7 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 
 import demijohn.typing
 from demijohn.http.coerce import coerce, quick
+from demijohn.http.json_provider import DefaultJSONProvider, JSONProvider
 from demijohn.http.response import Response
 
 app = flask.Flask(__name__)
@@ -28,18 +29,15 @@ def view() -> str:
     return ""
 
 
-class Provider:
-    """A JSON provider that makes what Flask's makes."""
+class JSONApp:
+    """As much of an application as a JSON provider needs."""
 
-    mimetype = "application/json"
+    debug = False
+    response_class = Response
 
-    def response(self, *args: t.Any, **kwargs: t.Any) -> WerkzeugResponse:
-        with app.app_context():
-            made = app.json.response(*args, **kwargs)
-        return Response(made.get_data(), mimetype=self.mimetype)
 
-    def response_bytes(self, obj: t.Any) -> bytes:
-        return self.response(obj).get_data()
+JSON_APP = JSONApp()
+PROVIDER = DefaultJSONProvider(JSON_APP)
 
 
 def ours(value: t.Any, response_class: type[WerkzeugResponse] = Response) -> WerkzeugResponse:
@@ -47,7 +45,7 @@ def ours(value: t.Any, response_class: type[WerkzeugResponse] = Response) -> Wer
     return coerce(
         value,
         response_class=response_class,
-        json=Provider(),
+        json=PROVIDER,
         environ=create_environ("/"),
         endpoint="the.view",
     )
@@ -182,11 +180,11 @@ def test_quick_is_what_coerce_would_send() -> None:
     """Body and content type of the plainest values are those of the whole response."""
     for value in ("a\xe4", b"b", {"a": 1}, [1], "", {}):
         response = ours(value)
-        assert quick(value, Provider()) == (response.get_data(), response.content_type)
+        assert quick(value, PROVIDER) == (response.get_data(), response.content_type)
 
 
 def test_quick_leaves_the_rest() -> None:
-    """Subclasses, tuples and all else are not quick, nor is JSON without a stock provider."""
+    """Subclasses, tuples and all else are not quick."""
 
     class Text(str):
         pass
@@ -204,19 +202,52 @@ def test_quick_leaves_the_rest() -> None:
         Response("a"),
         iter("a"),
     ):
-        assert quick(value, Provider()) is None
-    assert quick({}, None) is None
-    assert quick([], None) is None
-    assert quick("a", None) == (b"a", "text/html; charset=utf-8")
+        assert quick(value, PROVIDER) is None
+
+
+class OtherLibrary(JSONProvider):
+    """A provider on another library."""
+
+    def dumps(self, obj: t.Any, **kwargs: t.Any) -> str:
+        return "other"
+
+
+class OwnResponse(DefaultJSONProvider):
+    """A provider whose responses are not those of its class."""
+
+    def response(self, *args: t.Any, **kwargs: t.Any) -> WerkzeugResponse:
+        return Response("own")
+
+
+def own_on_the_instance() -> DefaultJSONProvider:
+    provider = DefaultJSONProvider(JSON_APP)
+    provider.response = lambda *args, **kwargs: Response("own")
+    return provider
+
+
+@pytest.mark.parametrize(
+    "provider",
+    [OtherLibrary(JSON_APP), OwnResponse(JSON_APP), own_on_the_instance(), None],
+    ids=["other library", "subclass", "instance", "none"],
+)
+def test_quick_asks_for_the_stock_provider(provider: t.Any) -> None:
+    """JSON is quick only where nobody else makes its responses; text and bytes always are."""
+    assert quick({}, provider) is None
+    assert quick([], provider) is None
+    assert quick("a", provider) == (b"a", "text/html; charset=utf-8")
+    assert quick(b"a", provider) == (b"a", "text/html; charset=utf-8")
 
 
 def test_quick_follows_the_providers_mimetype() -> None:
     """A provider with another mimetype gets the content type that a response would get."""
 
-    class Own(Provider):
+    class Own(DefaultJSONProvider):
         mimetype = "text/json"
 
-    assert quick({}, Own()) == (Own().response_bytes({}), "text/json; charset=utf-8")
+    provider = Own(JSON_APP)
+    response = provider.response({})
+    assert quick({}, provider) == (response.get_data(), "text/json; charset=utf-8")
+    assert response.content_type == "text/json; charset=utf-8"
 
 
 def test_typing_has_flasks_names() -> None:

@@ -266,11 +266,11 @@ def test_the_comparison_sees_a_fault() -> None:
         differ(Wrong, lambda: dict(environ), [("mimetype", None)])
 
 
-def test_construction_computes_nothing() -> None:
-    """A new request holds its environ and nothing made of it."""
+def test_construction_computes_the_method_alone() -> None:
+    """A new request holds its environ, and of what can be made of it the method, which all use."""
     environ = create_environ("/a?b=c")
     request = Request(environ)
-    assert vars(request) == {"environ": environ, "shallow": False}
+    assert vars(request) == {"environ": environ, "shallow": False, "method": "GET"}
     assert environ["werkzeug.request"] is request
 
 
