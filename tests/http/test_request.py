@@ -367,7 +367,8 @@ def subclasses(base: t.Any) -> list[t.Any]:
 
     class Watching(base):
         def __setattr__(self, name: str, value: t.Any) -> None:
-            self.__dict__.setdefault("log", []).append(name)
+            if not name.startswith("_"):  # those are each implementation's own
+                self.__dict__.setdefault("log", []).append(name)
             super().__setattr__(name, value)
 
     class Parser(base):

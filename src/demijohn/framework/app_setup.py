@@ -19,8 +19,8 @@ from werkzeug.routing import Map as WerkzeugMap
 
 from demijohn import typing as ft
 
-from ..http.lazy import lazy
 from ..http.json_provider import DefaultJSONProvider, JSONProvider
+from ..http.lazy import lazy
 from ..http.routing import Map
 from ..http.sessions import SecureCookieSessionInterface, SessionInterface
 from ..http.templating import Environment

@@ -11,7 +11,7 @@ if t.TYPE_CHECKING:
 else:
 
     class lazy:
-        """A method's result, computed at the first read and then kept as the instance's own attribute.
+        """A method's result, computed at the first read and then kept as the instance's own.
 
         It has no `__set__`: a second read finds the instance's own value in 18 ns (Werkzeug's
         `cached_property` is asked each time, 100 ns), and assigning or deleting works as on any

@@ -130,8 +130,7 @@ class Request(WerkzeugRequest):
             self.environ = environ
             self.shallow = shallow
             # Every request is asked for its method: computed here it costs less than when lazy.
-            method: str = environ.get("REQUEST_METHOD", "GET").upper()
-            self.method = method  # pyright: ignore[reportAttributeAccessIssue]  # a lazy one
+            self.method = environ.get("REQUEST_METHOD", "GET").upper()
             if populate_request and not shallow:
                 environ["werkzeug.request"] = self
         else:
@@ -167,7 +166,7 @@ class Request(WerkzeugRequest):
         return "/" + path.lstrip("/")
 
     @property
-    def query_string(self) -> bytes:  # type: ignore[override]
+    def query_string(self) -> bytes:
         """What follows the URL's question mark, as it was sent."""
         given = self._query_string
         if given is None:
