@@ -210,12 +210,11 @@ class Response(WerkzeugResponse):
         partitioned: bool = False,
     ) -> None:
         """Adds a `Set-Cookie` header; `max_age` is in seconds. Raises `ValueError` for a semicolon
-        or a control character in anything but the value, which is quoted."""
+        or a control character in anything but the value and the path, which are quoted."""
         given = (
             ("name", key),
             ("max_age", max_age),
             ("expires", expires),
-            ("path", path),
             ("domain", domain),
             ("samesite", samesite),
         )
