@@ -166,6 +166,9 @@ def full_dispatch(ctx: Any, app: Any, inline: bool, overrides: Any, may_be_quick
                 rv = yield from call(app, app.handle_user_exception, inline, error)
             else:
                 rv = yield from handle_user_exception(ctx, app, error, inline)
+            if error is ctx.request.routing_exception:
+                # Request, exception, traceback and frames would keep each other alive.
+                error.__traceback__ = None
         finally:
             del error
     if may_be_quick and overrides.quick and app.response_class is Response:
@@ -173,9 +176,12 @@ def full_dispatch(ctx: Any, app: Any, inline: bool, overrides: Any, may_be_quick
             body, content_type = plain
             headers = [("Content-Type", content_type), ("Content-Length", str(len(body)))]
             return "200 OK", headers, () if ctx.request.method == "HEAD" else (body,)
-    if overrides.finalize_request:
-        return (yield from call(app, app.finalize_request, inline, rv))
-    return (yield from finalize(ctx, app, rv, inline, overrides, False))
+    try:
+        if overrides.finalize_request:
+            return (yield from call(app, app.finalize_request, inline, rv))
+        return (yield from finalize(ctx, app, rv, inline, overrides, False))
+    finally:
+        rv = None  # it may be an exception, whose traceback has this frame
 
 
 def preprocess(ctx: Any, app: Any, inline: bool) -> Part:
