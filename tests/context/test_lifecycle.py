@@ -114,11 +114,13 @@ def test_the_table_is_what_happens(state: State, event: Event) -> None:
         assert to is ends_in(state, event)
 
 
-@pytest.mark.parametrize("state", list(State), ids=lambda state: state.name)
+@pytest.mark.parametrize(
+    "state",
+    [state for state in State if (state, Event.END) not in TABLE],
+    ids=lambda state: state.name,
+)
 def test_an_event_that_is_not_named_changes_nothing(state: State) -> None:
     """A pop that the table does not allow is refused and leaves the state as it was."""
-    if (state, Event.END) in TABLE:
-        pytest.skip("ending is legal here")
     happened, to = observe(state, end)
     assert not happened and to is state
 

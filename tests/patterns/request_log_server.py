@@ -19,10 +19,13 @@ from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
 from typing import Any
 
+from itsdangerous import TimestampSigner
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.routing import BaseConverter
 
 LOG: list[str] = []
+# Session cookies carry the second of their signing, which two servers need not share.
+TimestampSigner.get_timestamp = lambda self: 1_700_000_000  # type: ignore[method-assign]
 framework: ModuleType = importlib.import_module(sys.argv[1])
 current_app, g, request, session = (
     framework.current_app,
