@@ -195,8 +195,8 @@ class Unmade:
 
 UNMADE: Any = Unmade()
 
-# A constant attribute name in the source costs an attribute read 54 ns over a plain one (CPython 3.11); a second
-# `getattr` by a variable name costs 80, and `LocalProxy` 500.
+# A constant attribute name in the source costs an attribute read 54 ns over a plain one (CPython
+# 3.11); a second `getattr` by a variable name costs 80, and `LocalProxy` 500.
 _THROUGH_ATTRIBUTE = """\
 def __getattribute__(self, name, get=get, getattr=getattr):
     try:
@@ -233,10 +233,10 @@ def make_proxy(
 ) -> Any:
     """A proxy to `attribute` of the variable's value, or to the value when `attribute` is None.
 
-    A variable that was never set, or is set to None, is unbound: an operation raises `RuntimeError` with `first_line`,
-    `need`, where the code runs, and `remedy` (by default the place's own). Each proxy has a type of its own.
-    `held` is for an attribute that is made at its first use: the name under which the context holds it then, and
-    before that `UNMADE`.
+    A variable that was never set, or is set to None, is unbound: an operation raises `RuntimeError`
+    with `first_line`, `need`, where the code runs, and `remedy` (by default the place's own). Each
+    proxy has a type of its own. `held` is for an attribute that is made at its first use: the name
+    under which the context holds it then, and before that `UNMADE`.
     """
     held = held or attribute
     for name in (attribute, held):

@@ -88,7 +88,8 @@ class Steps(Generic[T]):
             close = getattr(iterable, "close", None)
             if close is not None:
                 close()
-            # A generator that only this object knows is closed by being dropped: here, before the end.
+            # A generator that only this object knows is closed by being dropped: here, before the
+            # end.
             self._iterator = None
         except BaseException as close_error:
             finish(error or close_error)
@@ -97,7 +98,7 @@ class Steps(Generic[T]):
 
 
 def _is_refused(error: BaseException) -> bool:
-    """Whether CPython refused to enter a Context twice, in the frame that catches `error` and not in one below."""
+    """Whether CPython refused to enter a Context twice, in the very frame that catches `error`."""
     traceback = error.__traceback__
     return (
         isinstance(error, RuntimeError)

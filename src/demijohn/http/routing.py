@@ -36,7 +36,6 @@ from .routing_index import (
     Leaf,
     Mark,
     Node,
-    QuickEdge,
     Seen,
     Shortcuts,
     compile_node,
