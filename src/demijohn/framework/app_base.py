@@ -171,7 +171,7 @@ class AppBase(AppSetup):
     ) -> None:
         """Log an exception that becomes a 500 response."""
         request = _current_request().request
-        self.logger.error(f"Exception on {request.path} [{request.method}]", exc_info=exc_info)  # type: ignore[arg-type]
+        self.logger.error(f"Exception on {request.path} [{request.method}]", exc_info=exc_info)
 
     def raise_routing_exception(self, request: Request) -> NoReturn:
         """Raise what matching found. In debug mode a redirect that loses a form says so instead."""

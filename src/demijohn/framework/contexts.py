@@ -187,7 +187,7 @@ class AppContext(Context, stack=app_stack):
 
     def _teardown(
         self, exc: BaseException | None, inline: bool
-    ) -> Generator[Any, Any, list[BaseException]]:
+    ) -> Generator[Any, Any, Any]:
         app = self.app
         if not self._overridden():
             return (yield from pipeline.teardown_appcontext(app, exc, inline))
@@ -260,14 +260,14 @@ class RequestContext(Context, stack=request_stack):
         self,
         app: Any,
         environ: WSGIEnvironment,
-        request: Any | None = None,
+        request: Any = None,
         session: Any | None = None,
     ) -> None:
         self.app = app
         if request is None:
             request = app.request_class(environ)
             request.json_module = app.json
-        self.request = request
+        self.request: Any = request
         self.flashes: list[tuple[str, str]] | None = None
         #: The app context that this request runs with: its own, or the one that it joined.
         self.app_ctx: AppContext | None = None
@@ -483,7 +483,7 @@ class RequestContext(Context, stack=request_stack):
 
     def _teardown(
         self, exc: BaseException | None, inline: bool
-    ) -> Generator[Any, Any, list[BaseException]]:
+    ) -> Generator[Any, Any, Any]:
         app = self.app
         if not app._plans.overrides.do_teardown_request:
             return (yield from pipeline.teardown_request(self, app, exc, inline))

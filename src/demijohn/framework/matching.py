@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map as WerkzeugMap
 
 from ..context.proxy import UNMADE
-from ..http.routing import RouteIndex
+from ..http.routing import Miss, RouteIndex
 
 _MOST_HOSTS = 64
 
@@ -58,7 +58,7 @@ class Matcher:
                 if type(answer) is tuple:
                     request.url_rule, request.view_args = answer
                     return
-                if answer is not None:
+                if isinstance(answer, Miss):
                     request.routing_exception = answer.as_exception(lambda: ctx.url_adapter)
                     return
             self._match_by_adapter(ctx, request, environ.get("HTTP_HOST"))

@@ -172,8 +172,8 @@ def full_dispatch(ctx: Any, app: Any, inline: bool, overrides: Any, may_be_quick
         finally:
             del error
     if may_be_quick and overrides.quick and app.response_class is Response:
-        if not ctx._is_observed(app) and (plain := quick(rv, app.json)) is not None:
-            body, content_type = plain
+        if not ctx._is_observed(app) and (sent := quick(rv, app.json)) is not None:
+            body, content_type = sent
             headers = [("Content-Type", content_type), ("Content-Length", str(len(body)))]
             return "200 OK", headers, () if ctx.request.method == "HEAD" else (body,)
     try:

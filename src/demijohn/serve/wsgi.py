@@ -46,6 +46,7 @@ def _serve(
     """In the request's Context: the body for the server, or the `Raised` that leaves the application."""
     request = serve_request(app, environ, joined, True)
     ctx, answer = next(request)
+    body: Any
     plain = True
     try:
         if type(answer) is tuple:
