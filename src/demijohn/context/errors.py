@@ -61,8 +61,8 @@ def describe_place(frame: FrameType | None = None) -> Place:
     if _in_greenlet():
         return Place(
             "in a greenlet, which does not see the contexts of the code that started it",
-            "Pass `current_app._get_current_object()` to it and use `with app.app_context():` there,"
-            " or wrap the function in `copy_current_request_context`.",
+            "Pass `current_app._get_current_object()` to it and use `with app.app_context():`"
+            " there, or wrap the function in `copy_current_request_context`.",
         )
     thread = threading.current_thread()
     if thread is not threading.main_thread():
