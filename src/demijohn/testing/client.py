@@ -7,8 +7,9 @@ which keeps the last request's as successors.
 from __future__ import annotations
 
 import importlib.metadata
+import weakref
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +21,8 @@ import werkzeug.test
 from werkzeug.test import Client, TestResponse
 from werkzeug.wrappers import Request as BaseRequest
 
+from ..context.ending import raise_errors
+from ..context.errors import WrongContextError
 from ..context.proxy import UNMADE
 from ..serve.drivers import CLIENT_KEY
 
@@ -96,15 +99,19 @@ class _Mark:
     """This client's word to the edge; see `serve.drivers.ClientMark`."""
 
     def __init__(self, client: FlaskClient, isolated: bool) -> None:
-        self._client = client
+        # Weak: the environ, which holds this mark, and Werkzeug's request keep each other alive.
+        self._client = weakref.ref(client)
         self.isolated = isolated
 
     def record(self, ctx: Any) -> None:
+        client = self._client()
+        if client is None:
+            return
         request = ctx.request
         session = ctx._opened
         view_args = request.view_args
         g = ctx.app_ctx._g
-        self._client.last = LastRequest(
+        client.last = LastRequest(
             method=request.method,
             path=request.full_path if request.query_string else request.path,
             endpoint=request.endpoint,
@@ -128,8 +135,9 @@ class FlaskClient(Client):
     def __init__(self, *args: Any, isolated: bool | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.preserve_context = False
-        self._new_contexts: list[AbstractContextManager[Any]] = []
-        self._context_stack = ExitStack()
+        #: What the edge gave of requests that this block has yet to keep, and what it keeps.
+        self._handed: list[Any] = []
+        self._kept: list[Any] = []
         self._isolated = isolated
         self.last: LastRequest | None = None
         self.environ_base: dict[str, Any] = {
@@ -147,23 +155,23 @@ class FlaskClient(Client):
         if self._cookies is None:
             raise TypeError("Cookies are disabled. Create a client with 'use_cookies=True'.")
         app = self.application
+        interface = app.session_interface
         ctx = app.test_request_context(*args, **kwargs)
-        self._add_cookies_to_wsgi(ctx.request.environ)
+        request = ctx.request
+        self._add_cookies_to_wsgi(request.environ)
         with ctx:
-            session = app.session_interface.open_session(app, ctx.request)
+            session = interface.open_session(app, request)
         if session is None:
             raise RuntimeError("Session backend did not open a session.")
         yield session
-        response = app.response_class()
-        if app.session_interface.is_null_session(session):
+        if interface.is_null_session(session):
             return
+        response = app.response_class()
         with ctx:
-            app.session_interface.save_session(app, session, response)
-        self._update_cookies_from_response(
-            ctx.request.host.partition(":")[0],
-            ctx.request.path,
-            response.headers.getlist("Set-Cookie"),
-        )
+            interface.save_session(app, session, response)
+        host = request.host.partition(":")[0]
+        cookies = response.headers.getlist("Set-Cookie")
+        self._update_cookies_from_response(host, request.path, cookies)
 
     def _copy_environ(self, other: WSGIEnvironment) -> WSGIEnvironment:
         isolated = self._isolated
@@ -171,7 +179,7 @@ class FlaskClient(Client):
             isolated = bool(self.application.config.get("TEST_CLIENT_ISOLATED", False))
         environ = {**self.environ_base, **other, CLIENT_KEY: _Mark(self, isolated)}
         if self.preserve_context:
-            environ["werkzeug.debug.preserve_context"] = self._new_contexts.append
+            environ["werkzeug.debug.preserve_context"] = self._handed.append
         return environ
 
     def _request_from_builder_args(
@@ -211,13 +219,45 @@ class FlaskClient(Client):
         else:
             request = self._request_from_builder_args(args, kwargs)
         # What an earlier request of the same block left goes before the next one starts.
-        self._context_stack.close()
-        response = super().open(request, buffered=buffered, follow_redirects=follow_redirects)
+        self._let_go()
+        try:
+            response = super().open(request, buffered=buffered, follow_redirects=follow_redirects)
+            self._keep()
+        finally:
+            self._handed.clear()
         response.json_module = self.application.json
-        for context in self._new_contexts:
-            self._context_stack.enter_context(context)
-        self._new_contexts.clear()
         return response
+
+    def _keep(self) -> None:
+        """Make what the edge gave current, as successors; when one fails, none of it stays."""
+        try:
+            for context in self._handed:
+                context.push()
+                self._kept.append(context)
+        except BaseException as error:
+            try:
+                self._let_go()
+            except BaseException as more:
+                raise_errors([error, more], "Errors while a request was kept")
+            raise
+
+    def _let_go(self) -> None:
+        """End what is kept, newest first, all of it whatever that raises.
+
+        What another client's request lies on cannot go before that one does: it stays kept, and
+        the `WrongContextError` says so.
+        """
+        errors: list[BaseException] = []
+        while self._kept:
+            context = self._kept[-1]
+            try:
+                context.pop(None)
+            except BaseException as error:
+                errors.append(error)
+                if isinstance(error, WrongContextError) and not context.ended:
+                    break
+            self._kept.pop()
+        raise_errors(errors, "Errors at the end of a kept request")
 
     def __enter__(self) -> FlaskClient:
         if self.preserve_context:
@@ -232,4 +272,4 @@ class FlaskClient(Client):
         traceback: TracebackType | None,
     ) -> None:
         self.preserve_context = False
-        self._context_stack.close()
+        self._let_go()

@@ -1,4 +1,4 @@
-"""Fixtures of the edge tests: no test leaves a context current on the thread that it runs on."""
+"""What holds for every test: none leaves a context current on the thread that it runs on."""
 
 from __future__ import annotations
 
