@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import threading
 import warnings
 import weakref
 from collections.abc import Iterator
@@ -343,22 +345,61 @@ def test_a_stream_in_a_block(fw: Any) -> None:
     assert not fw.has_app_context()
 
 
-@pytest.mark.parametrize("read", ["inside", "outside", "never", "buffered"])
+@pytest.mark.parametrize("read", ["inside", "closed", "outside", "never", "buffered"])
 def test_a_stream_in_a_block_ends(read: str) -> None:
-    """A request that is kept while its body is not over has one end, after its last byte; a read one has two."""
+    """A streamed request ends once, after its last byte; when that is in the block, its successor ends after."""
     app = make_site()
     with app.test_client() as client:
         response = client.get("/stream", buffered=read == "buffered")
         if read == "inside":
             assert response.data
-        assert len(app.log) == {"inside": 2, "buffered": 2}.get(read, 0)
+        elif read == "closed":
+            response.close()
+        assert len(app.log) == (0 if read in {"outside", "never"} else 2)
     if read == "outside":
         assert response.text == "/stream0;/stream1;"
     response.close()
     del response
     once = ["request /stream None", "app streamer None"]
-    assert app.log == once * (2 if read == "buffered" else 1)
+    assert app.log == once * (1 if read in {"outside", "never"} else 2)
     assert not has_app_context()
+
+
+def test_a_stream_read_on_another_thread() -> None:
+    """A stream of a block that is read on another thread ends there; the block's end is clean all the same."""
+    app = make_site()
+    with app.test_client() as client:
+        response = client.get("/stream")
+        texts: list[str] = []
+        thread = threading.Thread(target=lambda: texts.append(response.text))
+        thread.start()
+        thread.join()
+        assert texts == ["/stream0;/stream1;"]
+        assert request.path == "/stream"
+    assert not has_app_context()
+
+
+def test_a_stream_read_in_a_task() -> None:
+    """A stream of a block that is read in an asyncio task is read, and the block's end is clean."""
+    app = make_site()
+
+    async def read(response: Any) -> str:
+        return str(response.text)
+
+    with app.test_client() as client:
+        assert asyncio.run(read(client.get("/stream"))) == "/stream0;/stream1;"
+        assert request.path == "/stream"
+    assert not has_app_context()
+
+
+def test_a_stream_read_under_another_request() -> None:
+    """A stream that is read when the block keeps another request already changes nothing for that."""
+    app = make_site()
+    with app.test_client() as client:
+        response = client.get("/stream")
+        client.get("/user?set=a")
+        assert response.text == "/stream0;/stream1;"
+        assert (request.path, g.user) == ("/user", "a")
 
 
 @BOTH

@@ -121,6 +121,36 @@ class _Mark:
         )
 
 
+class _Body:
+    """A streamed body read in `with client:`; when it is over, the block keeps a successor."""
+
+    def __init__(self, body: Any, client: FlaskClient, ctx: Any) -> None:
+        self._body = body
+        self._steps = iter(body)
+        self._client = client
+        self._ctx = ctx
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            step: bytes = next(self._steps)
+        except BaseException:
+            self._client._renew(self._ctx)
+            raise
+        return step
+
+    def close(self) -> None:
+        """End the request, as a server does."""
+        close = getattr(self._body, "close", None)
+        try:
+            if close is not None:
+                close()
+        finally:
+            self._client._renew(self._ctx)
+
+
 class FlaskClient(Client):
     """Calls an application without a server.
 
@@ -222,16 +252,25 @@ class FlaskClient(Client):
         self._let_go()
         try:
             response = super().open(request, buffered=buffered, follow_redirects=follow_redirects)
-            self._keep()
+            handed = self._handed.copy()
         finally:
             self._handed.clear()
+        if handed:
+            ctx = handed[-1]
+            streams = not ctx.ended
+            self._keep(handed)
+            if streams:
+                response.response = _Body(response.response, self, ctx)
         response.json_module = self.application.json
         return response
 
-    def _keep(self) -> None:
-        """Make what the edge gave current, as successors; when one fails, none of it stays."""
+    def _keep(self, contexts: list[Any]) -> None:
+        """Make what the edge gave current; when one fails, none of it stays.
+
+        What has ended starts a successor. What has not (a body that is not over) is borrowed.
+        """
         try:
-            for context in self._handed:
+            for context in contexts:
                 context.push()
                 self._kept.append(context)
         except BaseException as error:
@@ -240,6 +279,18 @@ class FlaskClient(Client):
             except BaseException as more:
                 raise_errors([error, more], "Errors while a request was kept")
             raise
+
+    def _renew(self, ctx: Any) -> None:
+        """Start the successor of a borrowed request that has ended with its body."""
+        if not self._kept or self._kept[-1] is not ctx or not ctx.ended:
+            return
+        contexts = self._kept.copy()
+        try:
+            self._let_go()
+        except WrongContextError:
+            # Read on another thread, or under another client's request: it stays as it is.
+            return
+        self._keep(contexts)
 
     def _let_go(self) -> None:
         """End what is kept, newest first, all of it whatever that raises.
@@ -250,11 +301,14 @@ class FlaskClient(Client):
         errors: list[BaseException] = []
         while self._kept:
             context = self._kept[-1]
+            covered = context.stack.current is not context
             try:
                 context.pop(None)
             except BaseException as error:
                 errors.append(error)
-                if isinstance(error, WrongContextError) and not context.ended:
+                if isinstance(error, WrongContextError) and (
+                    covered or context.stack.current is context
+                ):
                     break
             self._kept.pop()
         raise_errors(errors, "Errors at the end of a kept request")
