@@ -6,8 +6,10 @@ function runs in a helper thread.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from functools import wraps
@@ -20,7 +22,8 @@ def async_to_sync(func: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[...
     """A sync function that runs `func` to its end and returns what it returns.
 
     `func` runs in a copy of the caller's Context; the variables that it changed are set in the
-    caller's when it is done, so that an async hook can do what a sync one can.
+    caller's when it is done, so that an async hook can do what a sync one can. Tasks that it
+    started and did not wait for are cancelled then.
     """
 
     @wraps(func)
@@ -28,8 +31,8 @@ def async_to_sync(func: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[...
         context = copy_context()
         try:
             if _must_leave_thread():
-                return _run_in_thread(func, args, kwargs, context)
-            return _runner().run(func(*args, **kwargs), context=context)
+                return _run_elsewhere(func, args, kwargs, context)
+            return _thread_loop().run(func(*args, **kwargs), context)
         finally:
             set_back(context)
 
@@ -44,14 +47,60 @@ def set_back(context: Context) -> None:
             var.set(value)
 
 
-def _runner() -> Any:
-    import asyncio  # not at import time: an application without async functions never loads it
+class _Loop:
+    """An event loop, closed when this is dropped (at the end of the thread that keeps it) or at exit."""
 
-    runner = getattr(_kept, "runner", None)
-    if runner is None:
-        runner = _kept.runner = asyncio.Runner()
-        # Made here, not at the first run, so that no signal handler is put on the main thread.
-    return runner
+    _finalize: weakref.finalize[[Any], _Loop]
+
+    def __init__(self, inherited: _Loop | None = None) -> None:
+        import asyncio  # not at import time: an application without async functions never loads it
+
+        self._asyncio = asyncio
+        self._runner = asyncio.Runner()
+        self._loop = self._runner.get_loop()
+        self.process = os.getpid()
+        # A forked process shares the inherited loop's epoll object with its parent: closing the
+        # loop here would deregister the parent's files. It stays, unused.
+        self._inherited = inherited
+        if inherited is not None:
+            inherited._finalize.detach()
+        self._finalize = weakref.finalize(self, _close, self._runner)
+
+    def run(self, coroutine: Coroutine[Any, Any, Any], context: Context) -> Any:
+        """Run a coroutine to its end, and cancel the tasks that it left."""
+        try:
+            return self._runner.run(coroutine, context=context)
+        finally:
+            # 1 us where there is none. One that stayed would go on, in the context of a request
+            # that is over, whenever this thread runs its loop again.
+            if self._asyncio.all_tasks(self._loop):
+                self._loop.run_until_complete(self._cancel_tasks())
+
+    async def _cancel_tasks(self) -> None:
+        asyncio = self._asyncio
+        # What is about to end does: the closing of an async generator that was dropped, say.
+        await asyncio.sleep(0)
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                self._loop.call_exception_handler(
+                    {"message": "Error in a task that was not waited for", "exception": outcome}
+                )
+
+
+def _close(runner: Any) -> None:
+    # At exit other threads' loops may still be running: the process takes them along.
+    if not runner.get_loop().is_running():
+        runner.close()
+
+
+def _thread_loop() -> _Loop:
+    loop: _Loop | None = getattr(_kept, "loop", None)
+    if loop is None or loop.process != os.getpid():
+        loop = _kept.loop = _Loop(loop)
+    return loop
 
 
 def _must_leave_thread() -> bool:
@@ -62,26 +111,32 @@ def _must_leave_thread() -> bool:
     return greenlet is not None and greenlet.getcurrent().parent is not None
 
 
-def _run_in_thread(
+def _run_elsewhere(
     func: Callable[..., Coroutine[Any, Any, Any]],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     context: Context,
 ) -> Any:
-    import asyncio
-
+    """Run the function in a thread of its own, and wait for it."""
     outcome: list[Any] = []
 
     def work() -> None:
         try:
-            with asyncio.Runner() as runner:
-                outcome.append((True, runner.run(func(*args, **kwargs), context=context)))
+            loop = _Loop()
+            try:
+                outcome.append((True, loop.run(func(*args, **kwargs), context)))
+            finally:
+                loop._finalize()
         except BaseException as error:
             outcome.append((False, error))
 
-    thread = threading.Thread(target=work, name="demijohn-async")
-    thread.start()
-    thread.join()
+    pool = _gevent_pool()
+    if pool is not None:
+        pool.apply(work)
+    else:
+        thread = threading.Thread(target=work, name="demijohn-async")
+        thread.start()
+        thread.join()
     done, value = outcome.pop()
     if not done:
         try:
@@ -89,3 +144,19 @@ def _run_in_thread(
         finally:
             del value
     return value
+
+
+def _gevent_pool() -> Any:
+    """The pool of real threads of the gevent hub that runs this code, which goes on meanwhile.
+
+    None without gevent. Where gevent has patched `threading`, a `Thread` is a greenlet, and two
+    event loops cannot run in one thread.
+    """
+    gevent = sys.modules.get("gevent")
+    if gevent is None:
+        return None
+    monkey = sys.modules.get("gevent.monkey")
+    patched = monkey is not None and monkey.is_module_patched("threading")
+    if patched or isinstance(gevent.getcurrent(), gevent.Greenlet):
+        return gevent.get_hub().threadpool
+    return None
