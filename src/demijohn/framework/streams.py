@@ -35,13 +35,14 @@ class ContextStream(Generic[T]):
         if iterator is None:
             raise StopIteration
         try:
-            return self._borrowing(iterator.__next__)
+            step: T = self._borrowing(iterator.__next__)
         except StopIteration:
             self.close()
             raise
         except BaseException as error:
             self._finish(error)
             raise
+        return step
 
     def close(self) -> None:
         """Close the iterator in its context, and let go of that; once."""
