@@ -167,7 +167,9 @@ def test_propagating_errors(fw: Any) -> None:
 @BOTH
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
 def test_fatal_exceptions(fw: Any, kind: type[BaseException]) -> None:
-    """KeyboardInterrupt and SystemExit of an async view reach the server, and the next request is served."""
+    """KeyboardInterrupt and SystemExit of an async view reach the server, and the next request is
+    served.
+    """
     app = async_app(fw)
 
     @app.get("/fatal")
@@ -287,7 +289,7 @@ def test_concurrent_work_in_a_view(fw: Any) -> None:
     assert app.test_client().get("/x").json == ["/x0", "/x1", "/x2"]
 
 
-# -- the loop -------------------------------------------------------------------------------------
+# -- the loop --------------------------------------------------------------------------------------
 
 
 def loop_app() -> Any:
@@ -521,7 +523,9 @@ print("done")
 
 
 def test_a_fork_has_a_loop_of_its_own() -> None:
-    """A forked process runs async functions on a loop of its own, and the parent's still works after."""
+    """A forked process runs async functions on a loop of its own, and the parent's still works
+    after.
+    """
     code = """
 import asyncio, os
 from demijohn import Flask

@@ -30,7 +30,8 @@ from demijohn.sessions import SecureCookieSession
 
 CALLS = 1000
 FALLBACK = 8
-"""What one call of Werkzeug's matcher leaves for the collector (3.1.9): the cells of its closures."""
+"""What one call of Werkzeug's matcher leaves for the collector (3.1.9): the cells of its closures.
+"""
 
 
 class Handled(Exception):
@@ -100,7 +101,9 @@ FALLBACKS = {"options": (200, {"path": "/json", "method": "OPTIONS"})}
 
 def add_views(app: Any) -> None:
     app.add_url_rule("/", "hello", lambda: "hello")
-    app.add_url_rule("/user/<name>/<int:n>", "user", lambda name, n: f"{name}{n}{request.args['q']}")
+    app.add_url_rule(
+        "/user/<name>/<int:n>", "user", lambda name, n: f"{name}{n}{request.args['q']}"
+    )
     app.add_url_rule(
         "/json",
         "json",
@@ -109,9 +112,7 @@ def add_views(app: Any) -> None:
     )
     app.add_url_rule("/form", "form", form, methods=["POST"])
     app.add_url_rule("/response", "response", lambda: ("made", 201, {"X-A": "b"}))
-    app.add_url_rule(
-        "/template", "template", lambda: demijohn.render_template("path.html")
-    )
+    app.add_url_rule("/template", "template", lambda: demijohn.render_template("path.html"))
     app.add_url_rule("/url", "url", lambda: url_for("user", name="x", n=1))
     app.add_url_rule("/folder/", "folder", lambda: "x")
     app.add_url_rule("/redirect", "redirect", lambda: redirect("/"))
@@ -309,7 +310,9 @@ def test_nothing_is_kept_alive(name: str) -> None:
 
 @KEPT
 def test_a_propagating_error_is_released_by_its_catcher() -> None:
-    """An exception that left the application keeps its request alive only as long as somebody keeps it."""
+    """An exception that left the application keeps its request alive only as long as somebody keeps
+    it.
+    """
     app = make_app(True)
     app.config["PROPAGATE_EXCEPTIONS"] = True
     watched = warmed(app)

@@ -70,14 +70,18 @@ def in_json(app: Any, fw: Any) -> None:
 
 
 def in_save_session(app: Any, fw: Any) -> None:
-    class Own(SecureCookieSessionInterface if fw is demijohn else fw.sessions.SecureCookieSessionInterface):  # type: ignore[misc]
+    class Own(
+        SecureCookieSessionInterface if fw is demijohn else fw.sessions.SecureCookieSessionInterface
+    ):  # type: ignore[misc]
         save_session = stop
 
     app.session_interface = Own()
 
 
 def in_open_session(app: Any, fw: Any) -> None:
-    class Own(SecureCookieSessionInterface if fw is demijohn else fw.sessions.SecureCookieSessionInterface):  # type: ignore[misc]
+    class Own(
+        SecureCookieSessionInterface if fw is demijohn else fw.sessions.SecureCookieSessionInterface
+    ):  # type: ignore[misc]
         open_session = stop
 
     app.session_interface = Own()
@@ -177,7 +181,13 @@ def test_where_exceptions_propagate(fw: Any, place: Callable[[Any, Any], None]) 
 
 
 # In the others not even the 500 page can be made.
-@on_both([p for p in PLACES if p not in (in_make_response, in_response_class, in_handle_exception, in_finalize)])
+@on_both(
+    [
+        p
+        for p in PLACES
+        if p not in (in_make_response, in_response_class, in_handle_exception, in_finalize)
+    ]
+)
 def test_as_a_500(fw: Any, place: Callable[[Any, Any], None], caplog: Any) -> None:
     """Elsewhere it is an error as any other: a 500 page, and a log record with the StopIteration."""
     app = stopping_app(fw, place)
@@ -215,16 +225,19 @@ def test_handlers_for_it(fw: Any) -> None:
 )
 def test_in_a_receiver(fw: Any, name: str) -> None:
     """A receiver's StopIteration comes out as itself."""
-    app = stopping_app(fw, in_view if name == "got_request_exception" else lambda *args: None, TESTING=True)
-    with getattr(fw.signals, name).connected_to(stop, sender=app):
-        with pytest.raises(StopIteration):
-            app.test_client().get("/")
+    app = stopping_app(
+        fw, in_view if name == "got_request_exception" else lambda *args: None, TESTING=True
+    )
+    with getattr(fw.signals, name).connected_to(stop, sender=app), pytest.raises(StopIteration):
+        app.test_client().get("/")
     assert len(app.log) == 2
 
 
 @pytest.mark.parametrize("which", ["teardown_request", "teardown_appcontext"])
 def test_in_a_teardown_function(which: str) -> None:
-    """A teardown function's StopIteration is raised by the test client, and the other functions run."""
+    """A teardown function's StopIteration is raised by the test client, and the other functions
+    run.
+    """
     app = stopping_app(demijohn, lambda *args: None, TESTING=True)
     getattr(app, which)(stop)
     with pytest.raises(StopIteration):
@@ -232,13 +245,15 @@ def test_in_a_teardown_function(which: str) -> None:
     assert app.log == ["request ok", "app ok"]
 
 
-@pytest.mark.parametrize("name", ["request_tearing_down", "appcontext_tearing_down", "appcontext_popped"])
+@pytest.mark.parametrize(
+    "name", ["request_tearing_down", "appcontext_tearing_down", "appcontext_popped"]
+)
 def test_in_a_receiver_at_the_end(name: str) -> None:
     """A receiver's StopIteration at the end is raised by the test client, after all functions ran."""
     app = stopping_app(demijohn, lambda *args: None, TESTING=True)
-    with getattr(demijohn.signals, name).connected_to(stop, sender=app):
-        with pytest.raises(StopIteration):
-            app.test_client().get("/")
+    receiving = getattr(demijohn.signals, name).connected_to(stop, sender=app)
+    with receiving, pytest.raises(StopIteration):
+        app.test_client().get("/")
     assert app.log == ["request ok", "app ok"]
 
 

@@ -24,7 +24,7 @@ from demijohn import (
 from demijohn.context import State
 from demijohn.globals import app_ctx, request_ctx
 
-# -- as an answer ---------------------------------------------------------------------------------
+# -- as an answer ----------------------------------------------------------------------------------
 
 
 @BOTH
@@ -59,7 +59,9 @@ def test_a_streamed_answer(fw: Any, kind: str) -> None:
 
 @BOTH
 def test_a_session_written_while_streaming_is_lost(fw: Any) -> None:
-    """Headers are out when the body starts, so what that writes to the session does not reach the client."""
+    """Headers are out when the body starts, so what that writes to the session does not reach the
+    client.
+    """
     app = make_app(fw)
 
     @app.get("/")
@@ -117,7 +119,7 @@ def test_a_decorated_function_keeps_its_name(fw: Any) -> None:
     assert (body.__name__, body.__doc__) == ("body", "Text.")
 
 
-# -- by hand --------------------------------------------------------------------------------------
+# -- by hand ---------------------------------------------------------------------------------------
 
 
 def stream(app: Any, log: list[str], path: str = "/", steps: int = 2) -> Any:
@@ -247,7 +249,9 @@ def test_several_streams_of_a_request() -> None:
 
 
 def test_a_step_under_other_contexts() -> None:
-    """A step under other contexts, of another application too, sees its own request and leaves those as they were."""
+    """A step under other contexts, of another application too, sees its own request and leaves
+    those as they were.
+    """
     app, other = make_app(), make_app()
     log: list[str] = []
     body = stream(app, log, "/own")
@@ -267,7 +271,9 @@ def test_a_step_under_other_contexts() -> None:
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("how", ["read", "close", "drop"])
 def test_a_stream_elsewhere(place: Any, how: str) -> None:
-    """A stream that is stepped and finished in another Context sees its request, and ends it there without a warning."""
+    """A stream that is stepped and finished in another Context sees its request, and ends it there
+    without a warning.
+    """
     app = make_app()
     held = [stream(app, app.log, "/own")]
     assert next(held[0]) == expected("/own", 0)
@@ -286,9 +292,13 @@ def test_a_stream_elsewhere(place: Any, how: str) -> None:
     assert app.log == ["step 0", "step 1", "closed /own", "request ok", "app ok"]
 
 
-@pytest.mark.xfail(reason="a joined app context is not borrowed elsewhere: RequestContext._push_needed")
+@pytest.mark.xfail(
+    reason="a joined app context is not borrowed elsewhere: RequestContext._push_needed"
+)
 def test_a_stream_of_a_request_that_joined() -> None:
-    """A stream of a request that joined an app context sees that one's `g` as long as it lives, on any thread."""
+    """A stream of a request that joined an app context sees that one's `g` as long as it lives, on
+    any thread.
+    """
     app = make_app()
     with app.app_context():
         g.user = "joined"
@@ -318,7 +328,9 @@ def test_a_stream_holds_what_its_request_joined() -> None:
 @given(st.lists(st.tuples(st.integers(0, 2), st.booleans()), max_size=12))
 @settings(max_examples=60, deadline=None)
 def test_interleaved_streams(steps: list[tuple[int, bool]]) -> None:
-    """Streams stepped in any order, here or on another thread, each see their own request; each ends once."""
+    """Streams stepped in any order, here or on another thread, each see their own request; each
+    ends once.
+    """
     app = make_app()
     paths = ["/a", "/b", "/c"]
     log: list[str] = []
@@ -399,7 +411,9 @@ def test_nested_streams() -> None:
 
 @pytest.mark.parametrize("how", ["unused", "dropped in the view"])
 def test_a_stream_that_is_no_answer(how: str) -> None:
-    """A stream that a view makes and does not answer with keeps the request from ending only while it is there."""
+    """A stream that a view makes and does not answer with keeps the request from ending only while
+    it is there.
+    """
     app = make_app()
     kept: list[Any] = []
 

@@ -71,7 +71,9 @@ PATHS = ["/plain", "/set-g", "/abort", "/fail", "/missing", "/stream/a"]
 
 @pytest.mark.parametrize("path", PATHS)
 def test_nothing_stays_current(path: str) -> None:
-    """After a request, and between the steps of its body, its thread sees no context and no variable of it."""
+    """After a request, and between the steps of its body, its thread sees no context and no
+    variable of it.
+    """
     body = call(site(), path)
     assert not has_app_context() and not has_request_context()
     for _ in body:
@@ -109,7 +111,9 @@ def test_a_request_sees_the_servers_variables() -> None:
 
 
 def test_one_context_for_the_whole_request() -> None:
-    """Hooks, view, every step of the body, close callbacks and teardown functions share one Context."""
+    """Hooks, view, every step of the body, close callbacks and teardown functions share one
+    Context.
+    """
     app = make_app()
     log: list[str] = []
 
@@ -253,7 +257,7 @@ def test_requests_on_many_threads() -> None:
     assert answers == [f"{n} /{n} {n}" for n in range(8)]
 
 
-# -- what is found at the edge --------------------------------------------------------------------
+# -- what is found at the edge ---------------------------------------------------------------------
 
 
 def leftovers(app: Any) -> dict[str, Any]:
@@ -270,7 +274,9 @@ def leftovers(app: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("kind", leftovers(make_app()))
 @pytest.mark.parametrize("path", ["/set-g", "/stream/a", "/fail", "/missing"])
 def test_a_context_left_over_is_reported_and_not_inherited(kind: str, path: str) -> None:
-    """A context that is current at the edge brings one warning an app; the request starts without it."""
+    """A context that is current at the edge brings one warning an app; the request starts without
+    it.
+    """
     app = site()
     left = leftovers(app)[kind]
     with left:
@@ -278,7 +284,7 @@ def test_a_context_left_over_is_reported_and_not_inherited(kind: str, path: str)
         with pytest.warns(ContextWarning, match="was current when a request arrived") as caught:
             status, _ = get(app, path)
         assert len(caught) == 1
-        assert "left over" == g.user
+        assert g.user == "left over"
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             assert get(app, "/set-g") == ("200 OK", b"False")
@@ -304,7 +310,9 @@ def test_a_context_left_over_on_another_thread_is_not_seen() -> None:
 
 
 def test_werkzeugs_client_is_a_server() -> None:
-    """Werkzeug's own test client, which leaves no mark, is told what was left over and joins nothing."""
+    """Werkzeug's own test client, which leaves no mark, is told what was left over and joins
+    nothing.
+    """
     app = site()
     with app.app_context():
         g.user = "test's"
@@ -325,7 +333,9 @@ def test_a_mount_is_an_edge() -> None:
 
 
 def test_a_view_that_calls_another_application() -> None:
-    """A view that answers by another application is reported there; its own context is untouched after."""
+    """A view that answers by another application is reported there; its own context is untouched
+    after.
+    """
     outer, inner = site(), site()
 
     @outer.get("/by-inner")
@@ -339,7 +349,9 @@ def test_a_view_that_calls_another_application() -> None:
 
 
 def test_the_edge_in_a_copied_context() -> None:
-    """A server that copies a Context with a pushed context in it finds that reported, and its own untouched."""
+    """A server that copies a Context with a pushed context in it finds that reported, and its own
+    untouched.
+    """
     app = site()
     with app.app_context():
         g.user = "copied"
@@ -348,15 +360,19 @@ def test_the_edge_in_a_copied_context() -> None:
         assert copied.run(get, app, "/set-g") == ("200 OK", b"False")
 
 
-# -- what leaves with an exception ----------------------------------------------------------------
+# -- what leaves with an exception -----------------------------------------------------------------
 
 EXCEPTIONS = [LookupError, KeyboardInterrupt, SystemExit, GeneratorExit, StopIteration]
 
 
 @pytest.mark.parametrize("kind", EXCEPTIONS)
 @pytest.mark.parametrize("where", ["view", "before", "after"])
-def test_variables_reach_the_caller_with_an_exception(kind: type[BaseException], where: str) -> None:
-    """When an exception leaves the app, the caller sees the variables that the request set, and no context."""
+def test_variables_reach_the_caller_with_an_exception(
+    kind: type[BaseException], where: str
+) -> None:
+    """When an exception leaves the app, the caller sees the variables that the request set, and no
+    context.
+    """
     app = make_app(PROPAGATE_EXCEPTIONS=True)
 
     def fail(*args: Any) -> Any:
@@ -379,7 +395,9 @@ def test_variables_reach_the_caller_with_an_exception(kind: type[BaseException],
 
 
 def test_an_exception_from_teardown_hands_out_what_teardown_set() -> None:
-    """Teardown functions run before the variables are handed out, so the caller sees what these set too."""
+    """Teardown functions run before the variables are handed out, so the caller sees what these set
+    too.
+    """
     app = make_app(PROPAGATE_EXCEPTIONS=True)
     app.teardown_request(lambda exc: mark.set(f"after {type(exc).__name__}"))
 
@@ -402,7 +420,9 @@ def test_a_handled_exception_hands_out_nothing() -> None:
 
 
 def test_a_callers_context_is_its_own_after_an_exception() -> None:
-    """The context that the caller itself has pushed is still current after an exception, and its own to pop."""
+    """The context that the caller itself has pushed is still current after an exception, and its
+    own to pop.
+    """
     app = site(PROPAGATE_EXCEPTIONS=True)
 
     def caller() -> None:

@@ -1,4 +1,6 @@
-"""When a request at the WSGI edge ends: once, after its last byte, or at once where the body is plain."""
+"""When a request at the WSGI edge ends: once, after its last byte, or at once where the body is
+plain.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +88,9 @@ def streamed(request: pytest.FixtureRequest) -> tuple[Any, list[str]]:
 
 
 def test_end_after_the_last_byte(streamed: tuple[Any, list[str]]) -> None:
-    """A streamed request ends when its body is over, before close() and once, even where nobody calls that."""
+    """A streamed request ends when its body is over, before close() and once, even where nobody
+    calls that.
+    """
     app, log = streamed
     body = iter(call(app).body)
     assert log == []
@@ -100,7 +104,9 @@ def test_end_after_the_last_byte(streamed: tuple[Any, list[str]]) -> None:
 
 
 def test_end_at_close(streamed: tuple[Any, list[str]]) -> None:
-    """A body that is closed early ends its request then, after the generator was closed, and has no step left."""
+    """A body that is closed early ends its request then, after the generator was closed, and has no
+    step left.
+    """
     app, log = streamed
     body: Any = iter(call(app).body)
     next(body)
@@ -139,7 +145,9 @@ def test_end_when_never_started(streamed: tuple[Any, list[str]], how: str) -> No
 
 @pytest.mark.parametrize("how", ["read", "close", "drop"])
 def test_end_on_another_thread(streamed: tuple[Any, list[str]], how: str) -> None:
-    """A body that is finished on another thread than its request's ends there, once, without a warning."""
+    """A body that is finished on another thread than its request's ends there, once, without a
+    warning.
+    """
     app, log = streamed
     held = [call(app)]
 
@@ -163,7 +171,9 @@ def test_an_iterable_that_is_no_generator() -> None:
     assert log == ["step 1", "step 2", "done", "closed", "iterable closed", *ended()]
 
 
-@pytest.mark.parametrize("kind", [LookupError, KeyboardInterrupt, SystemExit, GeneratorExit, RecursionError])
+@pytest.mark.parametrize(
+    "kind", [LookupError, KeyboardInterrupt, SystemExit, GeneratorExit, RecursionError]
+)
 @pytest.mark.parametrize("at", [1, 2])
 def test_an_exception_in_the_body(kind: type[BaseException], at: int) -> None:
     """An exception in a step reaches the server as it is, and the teardown functions, once."""
@@ -194,7 +204,9 @@ def test_an_exception_in_the_body(kind: type[BaseException], at: int) -> None:
 
 
 def test_stopiteration_in_the_body() -> None:
-    """A StopIteration of the user's inside a generator is Python's RuntimeError, for the server and the end."""
+    """A StopIteration of the user's inside a generator is Python's RuntimeError, for the server and
+    the end.
+    """
     app, log = logging_app()
 
     @app.get("/")
@@ -209,7 +221,9 @@ def test_stopiteration_in_the_body() -> None:
 
 @pytest.mark.parametrize("started", [False, True])
 def test_an_exception_in_close(started: bool) -> None:
-    """An exception of a body's close() reaches the server and the teardown functions; the end is not repeated."""
+    """An exception of a body's close() reaches the server and the teardown functions; the end is
+    not repeated.
+    """
     app, log = logging_app()
 
     class Body:
@@ -231,7 +245,9 @@ def test_an_exception_in_close(started: bool) -> None:
 
 
 def test_close_callbacks_run_before_the_end() -> None:
-    """Functions given to `call_on_close` run once, after the last byte, with the request still there."""
+    """Functions given to `call_on_close` run once, after the last byte, with the request still
+    there.
+    """
     app, log = logging_app()
 
     @app.get("/")
@@ -244,7 +260,7 @@ def test_close_callbacks_run_before_the_end() -> None:
     assert log == ["on_close /", *ended()]
 
 
-# -- plain bodies ---------------------------------------------------------------------------------
+# -- plain bodies ----------------------------------------------------------------------------------
 
 
 def plain_views() -> dict[str, Callable[[Any], Any]]:
@@ -312,7 +328,9 @@ def test_plain_answers_are_the_same(fw: Any) -> None:
 
 @BOTH
 def test_close_callbacks_of_a_plain_body(fw: Any) -> None:
-    """With functions to call on close, a plain body still ends first; they run at the server's close()."""
+    """With functions to call on close, a plain body still ends first; they run at the server's
+    close().
+    """
     app, log = logging_app(fw)
 
     @app.get("/")
@@ -329,7 +347,9 @@ def test_close_callbacks_of_a_plain_body(fw: Any) -> None:
 
 @pytest.mark.parametrize("kind", [*STREAMS, "iterable"])
 def test_head_of_a_stream(kind: str) -> None:
-    """HEAD gets the headers of a stream, no body, the generator is never started, and the request ends once."""
+    """HEAD gets the headers of a stream, no body, the generator is never started, and the request
+    ends once.
+    """
     app, log = logging_app()
     app.add_url_rule("/", "view", streaming(log, kind))
     exchange = call(app, method="HEAD")
@@ -341,7 +361,7 @@ def test_head_of_a_stream(kind: str) -> None:
     assert [line for line in log if line != "iterable closed"] == ended()
 
 
-# -- files ----------------------------------------------------------------------------------------
+# -- files -----------------------------------------------------------------------------------------
 
 
 class FileWrapper:
@@ -362,7 +382,9 @@ class FileWrapper:
 
 @BOTH
 def test_a_servers_file_wrapper_is_what_the_server_gets(fw: Any, tmp_path: Path) -> None:
-    """A file goes to the server in the server's own wrapper, unread and open, after the request's end."""
+    """A file goes to the server in the server's own wrapper, unread and open, after the request's
+    end.
+    """
     (tmp_path / "file.txt").write_bytes(b"content")
     app, log = logging_app(fw)
     app.add_url_rule("/", "view", lambda: fw.send_file(tmp_path / "file.txt"))
@@ -409,13 +431,15 @@ def test_a_part_of_a_file(fw: Any, tmp_path: Path, range_: str | None) -> None:
     assert exchange.read() == {"bytes=2-4": whole[2:5], "bytes=5-": whole[5:], None: whole}[range_]
 
 
-# -- start_response -------------------------------------------------------------------------------
+# -- start_response --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, KeyboardInterrupt])
 @pytest.mark.parametrize("path", ["/plain", "/stream", "/missing"])
 def test_start_response_raises(kind: type[BaseException], path: str) -> None:
-    """When start_response raises, the request ends once, the generator is closed, and the server gets its error."""
+    """When start_response raises, the request ends once, the generator is closed, and the server
+    gets its error.
+    """
     app, log = logging_app()
     app.add_url_rule("/plain", "plain", lambda: "x")
     app.add_url_rule("/stream", "stream", lambda: (str(n) for n in range(3)))
@@ -431,7 +455,9 @@ def test_start_response_raises(kind: type[BaseException], path: str) -> None:
 
 
 def test_a_servers_start_response_comes_once() -> None:
-    """start_response is called exactly once, before the body is stepped, with plain strings and a list of its own."""
+    """start_response is called exactly once, before the body is stepped, with plain strings and a
+    list of its own.
+    """
     app, log = logging_app()
     app.add_url_rule("/", "view", streaming(log, "generator"))
     exchange = call(app, log=log.append)
@@ -453,11 +479,13 @@ def test_headers_of_one_answer_are_not_the_next_ones() -> None:
     assert second.header("X-Server") is None
 
 
-# -- other callables ------------------------------------------------------------------------------
+# -- other callables -------------------------------------------------------------------------------
 
 
 def test_a_wsgi_application_as_the_answer() -> None:
-    """A response class of its own that is called by the edge streams in the request's context, and ends once."""
+    """A response class of its own that is called by the edge streams in the request's context, and
+    ends once.
+    """
     app, log = logging_app()
 
     class Own(demijohn.Response):

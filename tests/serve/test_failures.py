@@ -67,7 +67,15 @@ class Site:
             app.view_functions["view"] = view
 
 
-PLACES = ["view", "before", "after", "preprocessor", "handler", "make_response", "after_this_request"]
+PLACES = [
+    "view",
+    "before",
+    "after",
+    "preprocessor",
+    "handler",
+    "make_response",
+    "after_this_request",
+]
 
 
 def path_of(where: str) -> str:
@@ -78,7 +86,9 @@ def path_of(where: str) -> str:
 @pytest.mark.parametrize("kind", FATAL)
 @pytest.mark.parametrize("where", PLACES)
 def test_fatal_exceptions_go_through(fw: Any, kind: type[BaseException], where: str) -> None:
-    """KeyboardInterrupt, SystemExit and GeneratorExit reach the server as they are; teardown functions get them."""
+    """KeyboardInterrupt, SystemExit and GeneratorExit reach the server as they are; teardown
+    functions get them.
+    """
     error = make_error(kind)
     site = Site(fw, where, error)
     with pytest.raises(kind) as caught:
@@ -104,7 +114,9 @@ def test_fatal_exceptions_of_a_response(kind: type[BaseException]) -> None:
 def test_errors_become_a_500(
     fw: Any, kind: type[BaseException], where: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Any other error is logged once and answered with 500; the teardown functions get it, by identity."""
+    """Any other error is logged once and answered with 500; the teardown functions get it, by
+    identity.
+    """
     error = make_error(kind)
     site = Site(fw, where, error)
     status, body = get(site.app, path_of(where))
@@ -153,7 +165,9 @@ STOPPED = "StopIteration of make_response becomes RuntimeError in the pipeline's
     ],
 )
 def test_errors_leave_where_they_propagate(where: str, kind: type[BaseException], fw: Any) -> None:
-    """Where exceptions propagate, the error itself reaches the caller, after the teardown functions got it."""
+    """Where exceptions propagate, the error itself reaches the caller, after the teardown functions
+    got it.
+    """
     error = make_error(kind)
     site = Site(fw, where, error, PROPAGATE_EXCEPTIONS=True)
     with pytest.raises(kind) as caught:
@@ -191,7 +205,7 @@ def test_recursion_without_end(fw: Any) -> None:
     assert get(app) == ("200 OK", b"fine")
 
 
-# -- errors of the end (F4) -----------------------------------------------------------------------
+# -- errors of the end (F4) ------------------------------------------------------------------------
 
 
 def teardown_site(*errors: BaseException | None, **config: Any) -> tuple[Any, list[str]]:
@@ -220,14 +234,18 @@ ALL = ["request2", "request1", "request0", "app2", "app1", "app0"]
 
 @pytest.mark.parametrize("path", ["/plain", "/stream"])
 def test_a_failing_teardown_spoils_nothing(path: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Errors of teardown functions are logged, one record each; the good response is sent and all functions run."""
+    """Errors of teardown functions are logged, one record each; the good response is sent and all
+    functions run.
+    """
     errors = [ValueError("0"), None, KeyError("2")]
     app, log = teardown_site(*errors)
     assert get(app, path) == ("200 OK", b"fine")
     assert log == ALL
     found = [record.exc_info[1] for record in caplog.records if record.exc_info]
     assert found == [errors[2], errors[0], errors[2], errors[0]]
-    assert all(r.getMessage().startswith("Error at the end of <RequestContext ") for r in caplog.records)
+    assert all(
+        r.getMessage().startswith("Error at the end of <RequestContext ") for r in caplog.records
+    )
 
 
 @pytest.mark.parametrize("testing", [True, False])
@@ -261,7 +279,9 @@ def test_a_failing_teardown_does_not_hide_the_views_error() -> None:
 def test_a_fatal_exception_in_teardown(
     kind: type[BaseException], path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """KeyboardInterrupt and SystemExit of a teardown function reach the server after all functions ran."""
+    """KeyboardInterrupt and SystemExit of a teardown function reach the server after all functions
+    ran.
+    """
     app, log = teardown_site(ValueError("0"), kind("1"), None)
     with pytest.raises(BaseExceptionGroup) as caught:
         get(app, path)
@@ -271,7 +291,9 @@ def test_a_fatal_exception_in_teardown(
 
 
 def test_an_overridden_teardown_that_fails() -> None:
-    """do_teardown_request and do_teardown_appcontext of a subclass may fail too: the other one still runs."""
+    """do_teardown_request and do_teardown_appcontext of a subclass may fail too: the other one
+    still runs.
+    """
     log: list[str] = []
 
     class Own(demijohn.Demijohn):
@@ -289,7 +311,7 @@ def test_an_overridden_teardown_that_fails() -> None:
     assert log == ["request", "app"]
 
 
-# -- signal receivers (F5) ------------------------------------------------------------------------
+# -- signal receivers (F5) -------------------------------------------------------------------------
 
 BEFORE = ["appcontext_pushed", "request_started"]
 AFTER = ["request_tearing_down", "appcontext_tearing_down", "appcontext_popped"]
@@ -308,7 +330,9 @@ def failing(fw: Any, name: str, app: Any, error: BaseException) -> Iterator[None
 
 @pytest.mark.parametrize("name", BEFORE)
 def test_a_receiver_that_fails_before_the_view(name: str) -> None:
-    """A receiver's error before the view is a 500; teardown functions run once and nothing stays pushed."""
+    """A receiver's error before the view is a 500; teardown functions run once and nothing stays
+    pushed.
+    """
     error = ValueError("receiver")
     site = Site(demijohn, "", error)
     with failing(demijohn, name, site.app, error):
@@ -343,12 +367,14 @@ def test_a_receiver_of_request_finished_that_fails(
 
 @BOTH
 def test_a_receiver_of_got_request_exception_that_fails(fw: Any) -> None:
-    """A receiver of got_request_exception that fails leaves the app; the teardown functions get an error, once."""
+    """A receiver of got_request_exception that fails leaves the app; the teardown functions get an
+    error, once.
+    """
     site = Site(fw, "view", ValueError("view"))
     error = LookupError("receiver")
-    with failing(fw, "got_request_exception", site.app, error):
-        with pytest.raises(LookupError) as caught:
-            call(site.app)
+    receiving = failing(fw, "got_request_exception", site.app, error)
+    with receiving, pytest.raises(LookupError) as caught:
+        call(site.app)
     assert caught.value is error
     assert [name for name, _ in site.ends] == ["request", "app"]
 
@@ -358,7 +384,9 @@ def test_a_receiver_of_got_request_exception_that_fails(fw: Any) -> None:
 def test_a_receiver_that_fails_at_the_end(
     name: str, path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A receiver's error at the end is logged, the response is sent, and all teardown functions run."""
+    """A receiver's error at the end is logged, the response is sent, and all teardown functions
+    run.
+    """
     app, log = teardown_site(None, None, None)
     with failing(demijohn, name, app, ValueError("receiver")):
         assert get(app, path) == ("200 OK", b"fine")
@@ -369,7 +397,9 @@ def test_a_receiver_that_fails_at_the_end(
 @pytest.mark.parametrize("name", [*BEFORE, "request_finished", *AFTER])
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
 def test_a_fatal_exception_in_a_receiver(name: str, kind: type[BaseException]) -> None:
-    """A fatal exception of a receiver reaches the server, all teardown functions run once, nothing stays pushed."""
+    """A fatal exception of a receiver reaches the server, all teardown functions run once, nothing
+    stays pushed.
+    """
     app, log = teardown_site(None, None, None)
     with failing(demijohn, name, app, kind("receiver")), pytest.raises(kind):
         call(app, "/plain")
@@ -385,7 +415,7 @@ def test_other_receivers_of_a_sender() -> None:
     assert not signals.request_started.receivers
 
 
-# -- sessions (F6, F7) ----------------------------------------------------------------------------
+# -- sessions (F6, F7) -----------------------------------------------------------------------------
 
 
 class Store(demijohn.sessions.SessionInterface):

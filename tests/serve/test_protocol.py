@@ -136,20 +136,22 @@ def test_the_checkers_find_faults() -> None:
 
 @pytest.mark.parametrize(("path", "options"), CASES)
 def test_answers_are_flasks(path: str, options: dict[str, Any], tmp_path: Path) -> None:
-    """Status line, headers in their order but for dates and signatures, and body are what Flask sends."""
+    """Status line, headers in their order but for dates and signatures, and body are what Flask
+    sends.
+    """
     answers = []
     for fw in (flask, demijohn):
         exchange = call(site(fw, tmp_path), path, **opened(options))
-        headers = [
-            (k, v[:10] if k in {"Date", "Set-Cookie"} else v) for k, v in exchange.headers
-        ]
+        headers = [(k, v[:10] if k in {"Date", "Set-Cookie"} else v) for k, v in exchange.headers]
         answers.append((exchange.status, headers, exchange.read()))
     assert answers[0] == answers[1]
 
 
 @BOTH
 def test_the_error_page_after_a_started_stream(fw: Any) -> None:
-    """An error in a body that has started is the server's to handle: start_response is not called again."""
+    """An error in a body that has started is the server's to handle: start_response is not called
+    again.
+    """
     app = make_app(fw)
     log: list[str] = []
 

@@ -48,7 +48,9 @@ def set_back(context: Context) -> None:
 
 
 class _Loop:
-    """An event loop, closed when this is dropped (at the end of the thread that keeps it) or at exit."""
+    """An event loop, closed when this is dropped (at the end of the thread that keeps it) or at
+    exit.
+    """
 
     _finalize: weakref.finalize[[Any], _Loop]
 
