@@ -17,7 +17,7 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client
 
 import demijohn
-from demijohn import g, has_app_context, has_request_context, request
+from demijohn import g, has_app_context, has_request_context, request, signals
 from demijohn.context import ContextWarning
 
 mark: ContextVar[str] = ContextVar("mark", default="nothing")
@@ -290,6 +290,61 @@ def test_a_context_left_over_is_reported_and_not_inherited(kind: str, path: str)
             assert get(app, "/set-g") == ("200 OK", b"False")
             assert get(app, path)[0] == status
     assert not has_app_context()
+
+
+@pytest.mark.parametrize("kind", leftovers(make_app()))
+def test_a_context_left_over_is_nowhere_seen(kind: str) -> None:
+    """From the making of the request to the last signal nothing of a request sees what was left over."""
+    app = make_app()
+    seen: list[tuple[bool, bool]] = []
+
+    def note(*args: Any, **kwargs: Any) -> None:
+        seen.append((has_app_context(), has_request_context()))
+
+    class Request(app.request_class):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            note()
+
+    app.request_class = Request
+    app.teardown_appcontext(note)
+    app.add_url_rule("/", "view", lambda: "x")
+    with leftovers(app)[kind], signals.appcontext_popped.connected_to(note, sender=app):
+        seen.clear()
+        with pytest.warns(ContextWarning):
+            get(app)
+        found = seen.copy()
+    assert found == [(False, False), (True, False), (False, False)]
+
+
+@pytest.mark.parametrize("propagate", [False, True])
+@pytest.mark.parametrize("kind", leftovers(make_app()))
+def test_what_a_view_leaves_pushed(kind: str, propagate: bool) -> None:
+    """A context that a view pushes and does not pop is gone with the request, whose end runs all the same."""
+    app = make_app(PROPAGATE_EXCEPTIONS=propagate)
+    ends: list[str] = []
+    app.teardown_request(lambda exc: ends.append("request"))
+    app.teardown_appcontext(lambda exc: ends.append("app"))
+    kept: list[Any] = []
+
+    @app.get("/")
+    def view() -> str:
+        kept.append(leftovers(app)[kind])
+        kept[0].push()
+        if propagate:
+            raise LookupError
+        return "x"
+
+    def caller() -> None:
+        if propagate:
+            with pytest.raises(LookupError):
+                call(app)
+        else:
+            assert get(app) == ("200 OK", b"x")
+        assert not has_app_context() and not has_request_context()
+
+    copy_context().run(caller)
+    assert ends == ["request", "app"]
 
 
 def test_each_application_reports() -> None:
