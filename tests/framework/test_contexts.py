@@ -1,4 +1,6 @@
-"""App and request contexts by hand: failed pushes, what contexts are, and errors outside of them."""
+"""App and request contexts by hand: failed pushes, what contexts are, and errors outside of
+them.
+"""
 
 from __future__ import annotations
 
@@ -117,7 +119,9 @@ def test_a_converter_that_fails() -> None:
 
 @BOTH
 def test_an_url_that_matches_nothing_can_be_pushed(fw: Any) -> None:
-    """A request context for a path without a rule can be pushed; its request knows the exception."""
+    """A request context for a path without a rule can be pushed; its request knows the
+    exception.
+    """
     with make_app(fw).test_request_context("/missing"):
         assert fw.request.url_rule is None
         assert fw.request.endpoint is None

@@ -145,7 +145,9 @@ def test_hooks_do_not_run_for_it(place: Any) -> None:
 
 @EVERYWHERE
 def test_an_exception_of_the_function(place: Any) -> None:
-    """An exception goes to the caller and to the child's teardown functions, not to the parent's."""
+    """An exception goes to the caller and to the child's teardown functions, not to the
+    parent's.
+    """
 
     def view() -> str:
         def work() -> None:
@@ -285,7 +287,9 @@ def test_a_copy_of_a_copy() -> None:
 
 @EVERYWHERE
 def test_the_parents_view_args_are_left_alone(place: Any) -> None:
-    """A call does not match the URL again: what a preprocessor took out of `view_args` stays out."""
+    """A call does not match the URL again: what a preprocessor took out of `view_args` stays
+    out.
+    """
 
     def view(name: str) -> Any:
         place(copy_current_request_context(lambda: None))

@@ -74,7 +74,9 @@ def test_errors_of_an_end_are_raised_together(kind: str) -> None:
 
 
 def test_errors_of_a_request_and_its_app_context() -> None:
-    """Errors of teardown_request and of teardown_appcontext functions come in one group, in order."""
+    """Errors of teardown_request and of teardown_appcontext functions come in one group, in
+    order.
+    """
     app = make_app()
 
     def fail(error: BaseException) -> Callable[[Any], None]:

@@ -13,7 +13,9 @@ from demijohn.globals import app_ctx
 
 
 def outcome_app() -> tuple[Any, list[str | None]]:
-    """An application that answers in every way, and the outcomes that its teardown functions saw."""
+    """An application that answers in every way, and the outcomes that its teardown functions
+    saw.
+    """
     app = demijohn.Demijohn("site", static_folder=None)
     seen: list[str | None] = []
     app.teardown_request(lambda exc: seen.append(app_ctx.outcome))
@@ -52,9 +54,7 @@ CASES = [
     ("/refused", "ok"),
     ("/missing", "ok"),
     ("/stream", "ok"),
-    pytest.param(
-        "/handled", "handled", marks=pytest.mark.xfail(reason="outcome `handled` is never set")
-    ),
+    pytest.param("/handled", "handled", marks=pytest.mark.xfail(reason="`handled` is never set")),
     ("/error", "error"),
     ("/stop", "error"),
     ("/broken", "error"),

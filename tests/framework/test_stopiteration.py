@@ -13,7 +13,6 @@ import pytest
 from context_kit import BOTH, make_app
 
 import demijohn
-from demijohn.http.sessions import SecureCookieSessionInterface
 
 
 def stop(*args: Any, **kwargs: Any) -> Any:
@@ -70,18 +69,14 @@ def in_json(app: Any, fw: Any) -> None:
 
 
 def in_save_session(app: Any, fw: Any) -> None:
-    class Own(
-        SecureCookieSessionInterface if fw is demijohn else fw.sessions.SecureCookieSessionInterface
-    ):  # type: ignore[misc]
+    class Own(fw.sessions.SecureCookieSessionInterface):  # type: ignore[misc]
         save_session = stop
 
     app.session_interface = Own()
 
 
 def in_open_session(app: Any, fw: Any) -> None:
-    class Own(
-        SecureCookieSessionInterface if fw is demijohn else fw.sessions.SecureCookieSessionInterface
-    ):  # type: ignore[misc]
+    class Own(fw.sessions.SecureCookieSessionInterface):  # type: ignore[misc]
         open_session = stop
 
     app.session_interface = Own()
@@ -189,7 +184,9 @@ def test_where_exceptions_propagate(fw: Any, place: Callable[[Any, Any], None]) 
     ]
 )
 def test_as_a_500(fw: Any, place: Callable[[Any, Any], None], caplog: Any) -> None:
-    """Elsewhere it is an error as any other: a 500 page, and a log record with the StopIteration."""
+    """Elsewhere it is an error as any other: a 500 page, and a log record with the
+    StopIteration.
+    """
     app = stopping_app(fw, place)
     path = "/value" if place is in_converter else "/"
     try:
@@ -249,7 +246,9 @@ def test_in_a_teardown_function(which: str) -> None:
     "name", ["request_tearing_down", "appcontext_tearing_down", "appcontext_popped"]
 )
 def test_in_a_receiver_at_the_end(name: str) -> None:
-    """A receiver's StopIteration at the end is raised by the test client, after all functions ran."""
+    """A receiver's StopIteration at the end is raised by the test client, after all functions
+    ran.
+    """
     app = stopping_app(demijohn, lambda *args: None, TESTING=True)
     receiving = getattr(demijohn.signals, name).connected_to(stop, sender=app)
     with receiving, pytest.raises(StopIteration):

@@ -1,4 +1,6 @@
-"""`stream_with_context`: at the edge, by hand, finished, closed, dropped, interleaved, elsewhere."""
+"""`stream_with_context`: at the edge, by hand, finished, closed, dropped, interleaved,
+elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ from demijohn.globals import app_ctx, request_ctx
 @BOTH
 @pytest.mark.parametrize("kind", ["wrapped", "decorated", "iterator", "response"])
 def test_a_streamed_answer(fw: Any, kind: str) -> None:
-    """A wrapped generator, a decorated function and an iterator stream with their request at hand."""
+    """A wrapped generator, a decorated function and an iterator stream with their request at
+    hand.
+    """
     app = make_app(fw)
 
     @app.get("/<name>")
@@ -89,7 +93,9 @@ def test_a_bare_generator_streams_with_its_context_too() -> None:
 
 @BOTH
 def test_outside_of_a_request(fw: Any) -> None:
-    """Outside a request a stream is refused, at the call of the decorated function at the latest."""
+    """Outside a request a stream is refused, at the call of the decorated function at the
+    latest.
+    """
     with pytest.raises(RuntimeError, match="can only be used when a request context"):
         fw.stream_with_context(iter(()))
 

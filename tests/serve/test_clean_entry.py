@@ -101,7 +101,9 @@ def test_a_request_sees_nothing_of_the_one_before(first: str, end: str) -> None:
 
 
 def test_a_request_sees_the_servers_variables() -> None:
-    """The Context of a request is a copy of the server's: what the server set is seen, and stays."""
+    """The Context of a request is a copy of the server's: what the server set is seen, and
+    stays.
+    """
     token = mark.set("server's")
     try:
         assert get(site(), "/plain") == ("200 OK", b"server's")
@@ -216,7 +218,9 @@ def test_a_body_cannot_be_stepped_twice_at_once() -> None:
 
 @pytest.mark.xfail(reason="close() during a step loses the end: context.stepping.Steps._end")
 def test_a_close_during_a_step_is_refused() -> None:
-    """close() while another thread is inside a step raises, and the request still has its one end."""
+    """close() while another thread is inside a step raises, and the request still has its one
+    end.
+    """
     app = make_app()
     inside, go_on = threading.Event(), threading.Event()
     ends: list[BaseException | None] = []
@@ -294,7 +298,9 @@ def test_a_context_left_over_is_reported_and_not_inherited(kind: str, path: str)
 
 @pytest.mark.parametrize("kind", leftovers(make_app()))
 def test_a_context_left_over_is_nowhere_seen(kind: str) -> None:
-    """From the making of the request to the last signal nothing of a request sees what was left over."""
+    """From the making of the request to the last signal nothing of a request sees what was left
+    over.
+    """
     app = make_app()
     seen: list[tuple[bool, bool]] = []
 
@@ -320,7 +326,9 @@ def test_a_context_left_over_is_nowhere_seen(kind: str) -> None:
 @pytest.mark.parametrize("propagate", [False, True])
 @pytest.mark.parametrize("kind", leftovers(make_app()))
 def test_what_a_view_leaves_pushed(kind: str, propagate: bool) -> None:
-    """A context that a view pushes and does not pop is gone with the request, whose end runs all the same."""
+    """A context that a view pushes and does not pop is gone with the request, whose end runs all
+    the same.
+    """
     app = make_app(PROPAGATE_EXCEPTIONS=propagate)
     ends: list[str] = []
     app.teardown_request(lambda exc: ends.append("request"))

@@ -287,7 +287,9 @@ def plain_views() -> dict[str, Callable[[Any], Any]]:
 @pytest.mark.parametrize("name", plain_views())
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_a_plain_body_ends_before_it_is_sent(fw: Any, name: str, method: str) -> None:
-    """A request whose body is data ends after start_response and before the server gets the body."""
+    """A request whose body is data ends after start_response and before the server gets the
+    body.
+    """
     app, log = logging_app(fw)
     view = plain_views()[name]
     app.add_url_rule("/", "view", lambda: view(fw))

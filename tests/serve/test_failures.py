@@ -1,4 +1,4 @@
-"""Faults at every place of a request: who sees them, what runs all the same, and that nothing is left.
+"""Faults at every place of a request: who sees them, what runs all the same, what is left.
 
 F4 to F7 of the fault list: teardown functions, signal receivers, opening and saving a session.
 """
@@ -209,7 +209,9 @@ def test_recursion_without_end(fw: Any) -> None:
 
 
 def teardown_site(*errors: BaseException | None, **config: Any) -> tuple[Any, list[str]]:
-    """An application with one teardown_request and one teardown_appcontext function for each error."""
+    """An application with one teardown_request and one teardown_appcontext function for each
+    error.
+    """
     app = make_app(**config)
     log: list[str] = []
 
@@ -490,7 +492,9 @@ def test_a_fatal_exception_of_the_store(fw: Any, kind: type[BaseException], down
 @BOTH
 @pytest.mark.parametrize("path", ["/", "/write"])
 def test_saving_a_session_fails(fw: Any, path: str, caplog: pytest.LogCaptureFixture) -> None:
-    """When saving fails, the answer is a 500 without the half-made cookie of the view's response."""
+    """When saving fails, the answer is a 500 without the half-made cookie of the view's
+    response.
+    """
     error = OSError("store is down")
     site = store_site(fw, "save", error)
     exchange = call(site.app, path)

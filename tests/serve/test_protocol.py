@@ -1,4 +1,6 @@
-"""PEP 3333 as two independent checkers see it: `wsgiref.validate` and Werkzeug's lint middleware."""
+"""PEP 3333 as two independent checkers see it: `wsgiref.validate` and Werkzeug's lint
+middleware.
+"""
 
 from __future__ import annotations
 

@@ -133,7 +133,9 @@ def test_json(fw: Any) -> None:
 
 @BOTH
 def test_cookies(fw: Any) -> None:
-    """The client keeps cookies between requests, unless told not to, and can set and delete them."""
+    """The client keeps cookies between requests, unless told not to, and can set and delete
+    them.
+    """
     app = make_site(fw)
     client = app.test_client()
     client.post("/session", data={"a": "b"})
@@ -211,7 +213,9 @@ def test_an_upload(fw: Any) -> None:
 
 
 def test_the_clients_mark_is_not_passed_on() -> None:
-    """A builder, environ or request that was given to a client is none of that client's afterwards."""
+    """A builder, environ or request that was given to a client is none of that client's
+    afterwards.
+    """
     app = make_site()
     environ = EnvironBuilder(app, "/user").get_environ()
     app.test_client().open(environ)

@@ -41,7 +41,9 @@ def test_a_block_before_the_first_request(fw: Any) -> None:
 
 @BOTH
 def test_a_kept_request_ends_once_more(fw: Any) -> None:
-    """What a block keeps is a unit with an end of its own: at the next request, or the block's end."""
+    """What a block keeps is a unit with an end of its own: at the next request, or the block's
+    end.
+    """
     app = make_site(fw)
     first = ["request /user None", "app a None"]
     second = ["request /user None", "app b None"]
@@ -238,7 +240,9 @@ def test_a_stream_read_in_a_task() -> None:
 
 
 def test_a_stream_read_under_another_request() -> None:
-    """A stream that is read when the block keeps another request already changes nothing for that."""
+    """A stream that is read when the block keeps another request already changes nothing for
+    that.
+    """
     app = make_site()
     with app.test_client() as client:
         response = client.get("/stream")
@@ -266,7 +270,9 @@ def test_redirects_in_a_block(fw: Any) -> None:
 
 @BOTH
 def test_an_exception_in_a_block(fw: Any) -> None:
-    """A request whose exception reaches the test leaves nothing current, and the client works on."""
+    """A request whose exception reaches the test leaves nothing current, and the client works
+    on.
+    """
     app = make_site(fw, TESTING=True)
     with app.test_client() as client:
         with pytest.raises(LookupError):

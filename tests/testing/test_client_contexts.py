@@ -51,7 +51,9 @@ def test_another_applications_context_is_not_joined(fw: Any) -> None:
 
 @BOTH
 def test_without_a_context_each_request_has_its_own(fw: Any) -> None:
-    """Without a context held, each request starts with an empty `g` and ends its own app context."""
+    """Without a context held, each request starts with an empty `g` and ends its own app
+    context.
+    """
     app = make_site(fw)
     client = app.test_client()
     assert [client.get("/user?set=a").text for _ in range(2)] == ["nobody", "nobody"]
@@ -138,7 +140,9 @@ def test_a_context_in_a_view_by_hand_is_joined() -> None:
 
 
 def test_a_view_that_calls_another_applications_client() -> None:
-    """A client of another application inside a view neither joins nor reports the view's context."""
+    """A client of another application inside a view neither joins nor reports the view's
+    context.
+    """
     app, other = make_site(), make_site()
 
     @app.get("/outer")

@@ -102,7 +102,9 @@ def test_a_transaction_in_a_block(fw: Any) -> None:
 
 @BOTH
 def test_a_transaction_with_an_interface_that_looks_at_the_request(fw: Any) -> None:
-    """An interface that reads `request` and `g` finds a request context while it opens and saves."""
+    """An interface that reads `request` and `g` finds a request context while it opens and
+    saves.
+    """
     app = make_site(fw)
     seen: list[str] = []
 
