@@ -116,7 +116,7 @@ class _Mark:
             path=request.full_path if request.query_string else request.path,
             endpoint=request.endpoint,
             view_args=None if view_args is None else dict(view_args),
-            g={} if g is UNMADE else dict(vars(g)),
+            g={} if g is UNMADE else dict(getattr(g, "__dict__", {})),
             session=None if session is None else dict(session),
         )
 
