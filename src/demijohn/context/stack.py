@@ -1,7 +1,7 @@
-"""Contexts and the stacks they are current on: push and pop by token, nesting, owners, holders, and the one end.
+"""Contexts and the stacks they are current on: tokens, nesting, owners, holders, and the one end.
 
-`Context` is subclassed for every kind of unit of work; `ContextStack` names the kind and holds its `ContextVar`.
-Knows no app, no request and no resource.
+`Context` is subclassed for every kind of unit of work; `ContextStack` names the kind and holds its
+`ContextVar`. Knows no app, no request and no resource.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ C = TypeVar("C", bound="Context")
 UNSET: Any = object()
 """Default of an exception argument: take the one that is being handled."""
 
-# A push's next state and whether its caller becomes the owner, for each state. Derived from the table: one dict read.
+# A push's next state and whether its caller becomes the owner, for each state. Derived from the
+# table: one dict read.
 _ON_PUSH: dict[State, tuple[State, bool]] = {
     state: (after, event is Event.BEGIN)
     for (state, event), after in TABLE.items()
@@ -37,12 +38,14 @@ _NEW, _CURRENT, _HELD, _ENDING, _ENDED = State
 class ContextStack(Generic[C]):
     """One kind of context and the variable that says which one is current.
 
-    `ContextStack("database")` makes the kind; `class DatabaseContext(Context, stack=databases)` its contexts.
+    `ContextStack("database")` makes the kind; `class DatabaseContext(Context, stack=databases)` its
+    contexts.
     """
 
     def __init__(self, name: str, var: ContextVar[Any] | None = None) -> None:
         self.name = name
-        # A cleared variable holds None: a copied Context cannot be given back the state "never set".
+        # A cleared variable holds None: a copied Context cannot be given back the state "never
+        # set".
         self.var: ContextVar[Any] = ContextVar(f"demijohn.{name}") if var is None else var
         # Guards the decision who runs an end where somebody else than the owner might.
         # Reentrant: the garbage collector may drop a hold while its thread is inside.
@@ -55,7 +58,9 @@ class ContextStack(Generic[C]):
         return context
 
     def proxy(self, attribute: str | None = None) -> Any:
-        """An object that forwards everything to the current context's `attribute` (to the context itself when None).
+        """An object that forwards everything to the current context's `attribute`.
+
+        Without `attribute` it forwards to the context itself.
 
         Outside any context its use raises `RuntimeError`, which says where the code runs.
         """
@@ -72,7 +77,7 @@ class ContextStack(Generic[C]):
 
 
 class _Borrow:
-    """A push by somebody who does not own the context: how to undo it, and what it had to push first.
+    """A push by somebody who does not own the context: how to undo it, what it pushed first.
 
     `early` marks one that was made before the owner's push, in an earlier life.
     """
@@ -88,9 +93,9 @@ class _Borrow:
 class Context:
     """A unit of work. Subclass it with `stack=`, and override `on_enter` and `on_exit`.
 
-    The code that pushes it first owns it and ends it with its pop; who pushes it again meanwhile borrows it. Leaving a
-    `with` block or a pop ends it once: `on_exit` runs, and every error of the end is raised afterwards, several as one
-    `ExceptionGroup`.
+    The code that pushes it first owns it and ends it with its pop; who pushes it again meanwhile
+    borrows it. Leaving a `with` block or a pop ends it once: `on_exit` runs, and every error of the
+    end is raised afterwards, several as one `ExceptionGroup`.
     """
 
     stack: ClassVar[ContextStack[Any]]
@@ -98,13 +103,15 @@ class Context:
     # Defaults on the class keep construction to what the subclass sets itself.
     _var: ClassVar[ContextVar[Any]]
     _state: State = _NEW
-    # The owner's push: its token (None when there is none to undo), what it pushed first, and its thread.
+    # The owner's push: its token (None when there is none to undo), what it pushed first, and its
+    # thread.
     _token: Token[Any] | None = None
     _needed: Context | None = None
     _thread: int = 0
     _borrows: list[_Borrow] | None = None
     _entered = True
-    # How many holds are out. A count: a context that kept its holds would keep them from being dropped.
+    # How many holds are out. A count: a context that kept its holds would keep them from being
+    # dropped.
     _holds: int | None = None
     _ended_at: float = 0.0
     _ended_by: str = "its owner's pop"
@@ -115,13 +122,13 @@ class Context:
             cls.stack = stack
             cls._var = stack.var
 
-    # -- what a subclass fills in ---------------------------------------------------------------------------------
+    # -- what a subclass fills in ------------------------------------------------------------------
 
     def on_enter(self) -> None:
-        """Called once a life, when the context has just become current. An error undoes the push."""
+        """Called once a life, when the context has become current. An error undoes the push."""
 
     def on_exit(self, exc: BaseException | None) -> None:
-        """Called once a life, while the context is still current. `exc` is the error that ends it, if any.
+        """Called once a life, while the context is still current; `exc` is the error, if any.
 
         Not called when `on_enter` raised: that one undoes itself.
         """
@@ -135,7 +142,7 @@ class Context:
         return False
 
     def _run_end(self, exc: BaseException | None) -> list[BaseException] | None:
-        """Everything that belongs to the end while the context is current; returns the errors, raises none."""
+        """What belongs to the end while the context is current; returns the errors, raises none."""
         if self._entered:
             try:
                 self.on_exit(exc)
@@ -146,13 +153,14 @@ class Context:
     def _after_end(self) -> None:
         """Called when the variable is reset after an end."""
 
-    # -- push and pop ---------------------------------------------------------------------------------------------
+    # -- push and pop ------------------------------------------------------------------------------
 
     def push(self) -> None:
         """Make this context current until the matching pop.
 
-        The first push begins its life and makes the caller the owner; a push after the end begins a successor, a new
-        life on the same object. Any other push borrows. When something fails on the way, nothing stays pushed.
+        The first push begins its life and makes the caller the owner; a push after the end begins a
+        successor, a new life on the same object. Any other push borrows. When something fails on
+        the way, nothing stays pushed.
         """
         after, owner = _ON_PUSH[self._state]
         needed = self._push_needed()
@@ -191,9 +199,10 @@ class Context:
     def pop(self, exc: BaseException | None = UNSET) -> None:
         """Undo this code's last push of the context; the owner's pop ends it.
 
-        `exc` is handed to the teardown functions; the exception being handled when it is not given. A pop of a context
-        that is not on top raises `WrongContextError` and changes nothing. A pop in another thread, task or copied
-        Context than the push's ends the context there, once, with a `ContextWarning`.
+        `exc` is handed to the teardown functions; the exception being handled when it is not given.
+        A pop of a context that is not on top raises `WrongContextError` and changes nothing. A pop
+        in another thread, task or copied Context than the push's ends the context there, once, with
+        a `ContextWarning`.
         """
         if exc is UNSET:
             exc = sys.exc_info()[1]
@@ -219,9 +228,10 @@ class Context:
     def _pop(self, exc: BaseException | None) -> list[BaseException] | None:
         var = self._var
         top: Context | None = var.get(None)
-        # The question "is this the push's own Context?" is asked by resetting: in another Context that raises and
-        # changes nothing. Invariant: the ValueError never leaves here. "Foreign" is decided before "on top". The
-        # latest push of the calling Context is asked for first: borrows of this life, the owner's, borrows before it.
+        # The question "is this the push's own Context?" is asked by resetting: in another Context
+        # that raises and changes nothing. Invariant: the ValueError never leaves here. "Foreign" is
+        # decided before "on top". The latest push of the calling Context is asked for first:
+        # borrows of this life, the owner's, borrows before it.
         if self._borrows and (borrow := self._own_borrow(early=False)) is not None:
             return self._give_back(borrow, top, exc)
         token, needed = self._token, self._needed
@@ -241,7 +251,8 @@ class Context:
                 if self._state is _CURRENT:
                     self._state = _ENDING
                     return self._end(exc, needed)
-                # Ended by a foreign pop before, or left to a holder: only the variable was this pop's to reset.
+                # Ended by a foreign pop before, or left to a holder: only the variable was this
+                # pop's to reset.
                 return None if needed is None else needed._pop(exc)
         if self._borrows and (borrow := self._own_borrow(early=True)) is not None:
             return self._give_back(borrow, top, exc)
@@ -269,7 +280,7 @@ class Context:
         return borrows
 
     def _own_borrow(self, early: bool) -> _Borrow | None:
-        """The latest borrowing push of the calling Context, its variable reset; None when there is none.
+        """The latest borrowing push of the calling Context, its variable reset; else None.
 
         `early` asks for those made before the owner's push, or after it.
         """
@@ -284,11 +295,11 @@ class Context:
             return borrow
         return None
 
-    def _end(
-        self, exc: BaseException | None, needed: Context | None
-    ) -> list[BaseException] | None:
-        """The end, which the caller has claimed by setting `ENDING`: current for just that long; then what was pushed
-        first is popped. Returns all errors."""
+    def _end(self, exc: BaseException | None, needed: Context | None) -> list[BaseException] | None:
+        """The end, which the caller has claimed by setting `ENDING`; returns all errors.
+
+        The context is current for just that long; then what was pushed first is popped.
+        """
         errors: list[BaseException] | None = None
         try:
             if not self._idle():
@@ -324,12 +335,12 @@ class Context:
         )
 
     def _pop_foreign(self, exc: BaseException | None) -> list[BaseException] | None:
-        """A pop where nothing was pushed: end the context here once if the owner's push is still open elsewhere."""
+        """A pop where nothing was pushed: ends the context here if its push is still open."""
         if self._token is not None and self._state is _CURRENT:
             warnings.warn(
-                f"{self!r} was pushed in {_thread_name(self._thread)} and popped in {_thread_name(get_ident())}, "
-                "in another Context. It ends here; the code that pushed it still sees it, ended. "
-                "Pop a context where it was pushed.",
+                f"{self!r} was pushed in {_thread_name(self._thread)} and popped in"
+                f" {_thread_name(get_ident())}, in another Context. It ends here; the code that"
+                " pushed it still sees it, ended. Pop a context where it was pushed.",
                 ContextWarning,
                 stacklevel=_callers_level(),
             )
@@ -340,24 +351,29 @@ class Context:
                 if claimed:
                     self._state = _ENDING
             if claimed:
-                # The owner's token stays: a later pop in its own Context restores the variable there.
+                # The owner's token stays: a later pop in its own Context restores the variable
+                # there.
                 self._ended_by = f"a pop in {_thread_name(get_ident())}"
                 return self._end_here(exc)
         raise WrongContextError(
-            f"Popped wrong {self.stack.name} context. ({self._var.get(None)!r} instead of {self!r})\n\n"
+            f"Popped wrong {self.stack.name} context."
+            f" ({self._var.get(None)!r} instead of {self!r})\n\n"
             f"{self!r} was not pushed here, or was popped already. Nothing was changed."
         )
 
-    # -- holders --------------------------------------------------------------------------------------------------
+    # -- holders -----------------------------------------------------------------------------------
 
     def hold(self) -> Hold:
-        """Keep the context's end away until the returned hold is released; the owner's pop then only leaves it."""
+        """Keep the context's end away until the returned hold is released.
+
+        The owner's pop then only leaves the context.
+        """
         with self.stack.lock:
             self._holds = (self._holds or 0) + 1
         return Hold(self)
 
     def _leave(self) -> bool:
-        """The owner's pop where holds were taken: leave the end to the last of them, if one is left."""
+        """The owner's pop where holds were taken: leave the end to the last one, if one is left."""
         with self.stack.lock:
             # No call and no allocation in between: there the collector could drop the last hold.
             if not self._holds:
@@ -374,7 +390,7 @@ class Context:
         self._ended_by = "its last holder"
         raise_errors(self._end_here(exc), f"Errors at the end of {self!r}")
 
-    # -- after the end --------------------------------------------------------------------------------------------
+    # -- after the end -----------------------------------------------------------------------------
 
     @property
     def state(self) -> State:
@@ -387,16 +403,20 @@ class Context:
         return self._state is _ENDED
 
     def ended_error(self, wanted: str) -> ContextEnded:
-        """The error for code that outlived the context and wanted more than plain data, e.g. "write the session"."""
+        """The error for code that outlived the context and wanted more than plain data.
+
+        `wanted` says what, as in "write the session".
+        """
         return ContextEnded(
-            f"Cannot {wanted}: {self!r} was ended {monotonic() - self._ended_at:.3f} s ago by {self._ended_by}.\n"
-            "This code outlived it. Start the work with `copy_current_request_context` or under "
-            "`with app.app_context():`, so that it has a context of its own."
+            f"Cannot {wanted}: {self!r} was ended {monotonic() - self._ended_at:.3f} s ago by"
+            f" {self._ended_by}.\n"
+            "This code outlived it. Start the work with `copy_current_request_context` or under"
+            " `with app.app_context():`, so that it has a context of its own."
         )
 
 
 class Hold:
-    """What keeps a context's end away: released once, by `release`, or when it is garbage collected."""
+    """What keeps a context's end away: released once, by `release` or when it is dropped."""
 
     __slots__ = ("__weakref__", "_context")
 
@@ -404,7 +424,10 @@ class Hold:
         self._context: Context | None = context
 
     def release(self, exc: BaseException | None = None) -> None:
-        """Let go. The last release of a context that its owner has left runs the end, here; its errors are raised."""
+        """Let go. The last release of a context that its owner has left runs the end, here.
+
+        Raises what the end raised.
+        """
         context, self._context = self._context, None
         if context is not None:
             context._let_go(exc)
@@ -414,7 +437,7 @@ class Hold:
 
 
 def _callers_level() -> int:
-    """The `stacklevel`, for a warning given by this function's caller, of the code that called into this module."""
+    """The `stacklevel` of the code that called into this module, for a warning by the caller."""
     level = 1
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename == __file__:
@@ -428,4 +451,3 @@ def _thread_name(ident: int) -> str:
         if thread.ident == ident:
             return f"thread {thread.name!r}"
     return f"a thread that has ended ({ident})"
-

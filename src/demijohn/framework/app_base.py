@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 
 class AppBase(AppSetup):
-    """An application's behaviour in requests and contexts, without servers, clients and commands."""
+    """An application's behaviour in requests and contexts; no servers, clients, commands."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._plans = Plans(self, AppBase)
@@ -204,9 +204,7 @@ class AppBase(AppSetup):
     def do_teardown_request(self, exc: BaseException | None = _UNSET) -> None:
         """Run the `teardown_request` functions and the signal, all of them, whatever they raise."""
         exc = pipeline.handled_exception() if exc is _UNSET else exc
-        errors = pipeline.step_sync(
-            pipeline.teardown_request(_current_request(), self, exc, True)
-        )
+        errors = pipeline.step_sync(pipeline.teardown_request(_current_request(), self, exc, True))
         raise_errors(errors, "Errors in teardown functions of a request")
 
     def do_teardown_appcontext(self, exc: BaseException | None = _UNSET) -> None:
@@ -221,9 +219,7 @@ class AppBase(AppSetup):
         """`func` in a form that can be called from sync code; async ones go to `async_to_sync`."""
         return self.async_to_sync(func) if is_async(func) else func
 
-    def async_to_sync(
-        self, func: Callable[..., Coroutine[Any, Any, Any]]
-    ) -> Callable[..., Any]:
+    def async_to_sync(self, func: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Any]:
         """A sync function that runs the coroutine function on this thread's event loop."""
         return aio.async_to_sync(func)
 

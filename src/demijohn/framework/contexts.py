@@ -84,7 +84,7 @@ class AppContext(Context, stack=app_stack):
 
     @property
     def g(self) -> Any:
-        """This unit's namespace, of the application's `app_ctx_globals_class`; made at first use."""
+        """This unit's namespace, an `app_ctx_globals_class`; made at first use."""
         g = self._g
         if g is UNMADE:
             g = self._g = self.app.app_ctx_globals_class()
@@ -109,11 +109,14 @@ class AppContext(Context, stack=app_stack):
 
     @property
     def outcome(self) -> str | None:
-        """How the context ended: "ok", "handled" (a handler answered an error) or "error"; None before the end."""
+        """How the context ended: "ok", "handled" (a handler answered an error) or "error".
+
+        None before the end.
+        """
         return self._outcome if self._state in (_ENDING, _ENDED) else None
 
-    # The plain `with app.app_context():`, with nobody looking, holding or borrowing, does what `push`
-    # and `pop` do without asking: 0.5 µs where they take 0.9. Anything else goes to them.
+    # The plain `with app.app_context():`, with nobody looking, holding or borrowing, does what
+    # `push` and `pop` do without asking: 0.5 µs where they take 0.9. Anything else goes to them.
 
     def __enter__(self) -> Self:
         if self._state is _NEW and not signals.appcontext_pushed.receivers:
@@ -185,9 +188,7 @@ class AppContext(Context, stack=app_stack):
         errors: list[BaseException] | None = pipeline.step_sync(self._teardown(exc, True))
         return errors
 
-    def _teardown(
-        self, exc: BaseException | None, inline: bool
-    ) -> Generator[Any, Any, Any]:
+    def _teardown(self, exc: BaseException | None, inline: bool) -> Generator[Any, Any, Any]:
         app = self.app
         if not self._overridden():
             return (yield from pipeline.teardown_appcontext(app, exc, inline))
@@ -481,9 +482,7 @@ class RequestContext(Context, stack=request_stack):
             errors = pipeline.step_sync(self._teardown(exc, True))
         return self._close_request(errors)
 
-    def _teardown(
-        self, exc: BaseException | None, inline: bool
-    ) -> Generator[Any, Any, Any]:
+    def _teardown(self, exc: BaseException | None, inline: bool) -> Generator[Any, Any, Any]:
         app = self.app
         if not app._plans.overrides.do_teardown_request:
             return (yield from pipeline.teardown_request(self, app, exc, inline))
@@ -566,7 +565,11 @@ class RequestContext(Context, stack=request_stack):
             elif app.teardown_request_funcs or signals.request_tearing_down.receivers:
                 errors = yield from pipeline.teardown_request(self, app, exc, inline)
             request = self.request
-            if self._sharing is not None or type(request).close is not _CLOSE or request._form_loaded:
+            if (
+                self._sharing is not None
+                or type(request).close is not _CLOSE
+                or request._form_loaded
+            ):
                 errors = self._close_request(errors)
             if looked_at or own is None:
                 _cv_request.reset(self._token)
@@ -595,7 +598,7 @@ class RequestContext(Context, stack=request_stack):
         return errors
 
     def _reset_at_edge(self, own: AppContext | None) -> None:
-        """The variables alone: an unfinished stream holds this context, and its end is the last holder's."""
+        """The variables alone: an unfinished stream holds this context, and ends it."""
         if self._token is not None:
             _cv_request.reset(self._token)
             self._token = None
@@ -603,7 +606,6 @@ class RequestContext(Context, stack=request_stack):
             own._leave()
             _cv_app.reset(own._token)
             own._token = None
-
 
     def __repr__(self) -> str:
         request = self.request

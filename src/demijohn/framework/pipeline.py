@@ -1,4 +1,4 @@
-"""The one request pipeline: from a context to a response, for every edge and for the public steps called by hand.
+"""The one request pipeline: from a context to a response, for every edge and for steps by hand.
 
 Its parts are generators. They call sync functions on the spot when `inline` is true and otherwise
 hand them out (yield a `Call`), so that an edge may make the call elsewhere; nothing here knows WSGI
@@ -26,7 +26,7 @@ Part: TypeAlias = Generator[Any, Any, Any]
 
 
 class Call:
-    """A call that the pipeline hands out; the driver sends back `(True, value)` or `(False, error)`."""
+    """A call that is handed out; the driver sends back `(True, value)` or `(False, error)`."""
 
     __slots__ = ("args", "function")
 
@@ -139,7 +139,7 @@ def serve_request(app: Any, environ: Any, joined: Any, inline: bool) -> Part:
 
 
 def full_dispatch(ctx: Any, app: Any, inline: bool, overrides: Any, may_be_quick: bool) -> Part:
-    """Before hooks, view, error handlers, after hooks: a response, or a quick answer where it may be one."""
+    """Before hooks, view, error handlers, after hooks: a response, or perhaps a quick answer."""
     try:
         if not app._got_first_request:
             app._got_first_request = True
@@ -171,11 +171,16 @@ def full_dispatch(ctx: Any, app: Any, inline: bool, overrides: Any, may_be_quick
                 error.__traceback__ = None
         finally:
             del error
-    if may_be_quick and overrides.quick and app.response_class is Response:
-        if not ctx._is_observed(app) and (sent := quick(rv, app.json)) is not None:
-            body, content_type = sent
-            headers = [("Content-Type", content_type), ("Content-Length", str(len(body)))]
-            return "200 OK", headers, () if ctx.request.method == "HEAD" else (body,)
+    if (
+        may_be_quick
+        and overrides.quick
+        and app.response_class is Response
+        and not ctx._is_observed(app)
+        and (sent := quick(rv, app.json)) is not None
+    ):
+        body, content_type = sent
+        headers = [("Content-Type", content_type), ("Content-Length", str(len(body)))]
+        return "200 OK", headers, () if ctx.request.method == "HEAD" else (body,)
     try:
         if overrides.finalize_request:
             return (yield from call(app, app.finalize_request, inline, rv))
@@ -262,8 +267,9 @@ def _names(ctx: Any) -> list[str]:
 
 
 def handle_http_exception(ctx: Any, app: Any, error: HTTPException, inline: bool) -> Part:
-    """The registered handler's answer to an HTTP exception, or the exception, which is a response itself."""
-    # A code of None marks a proxy exception, a RoutingException is routing's own: no handler sees them.
+    """The registered handler's answer to an HTTP exception, or the exception, itself an answer."""
+    # A code of None marks a proxy exception, a RoutingException is routing's own: no handler sees
+    # them.
     if error.code is None or isinstance(error, RoutingException):
         return error
     handler = find_error_handler(app, error, _names(ctx))
@@ -302,7 +308,9 @@ def handle_exception(ctx: Any, app: Any, error: Any, inline: bool) -> Part:
     overrides = app._plans.overrides
     if overrides.finalize_request:
         return (
-            yield from call(app, lambda: app.finalize_request(answer, from_error_handler=True), inline)
+            yield from call(
+                app, lambda: app.finalize_request(answer, from_error_handler=True), inline
+            )
         )
     return (yield from finalize(ctx, app, answer, inline, overrides, True))
 
@@ -387,9 +395,7 @@ def teardown_appcontext(app: Any, exc: BaseException | None, inline: bool) -> Pa
     return (yield from run_all(app, hooks, signals.appcontext_tearing_down, exc, inline))
 
 
-def run_all(
-    app: Any, hooks: Hooks, signal: Any, exc: BaseException | None, inline: bool
-) -> Part:
+def run_all(app: Any, hooks: Hooks, signal: Any, exc: BaseException | None, inline: bool) -> Part:
     """Run teardown functions, then send the signal of that end, if any.
 
     Invariant: whatever one of them raises, the next one runs. Returns what they raised.
@@ -424,4 +430,3 @@ def run_all(
 def handled_exception() -> BaseException | None:
     """The exception that the calling code is handling, if any."""
     return sys.exc_info()[1]
-

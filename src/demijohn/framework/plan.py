@@ -40,7 +40,7 @@ def is_async(function: Callable[..., Any]) -> bool:
 
 
 class Overrides:
-    """Which steps of one application are not the framework's own, each an attribute that is true or false."""
+    """Which steps of one application are not the framework's own, each a boolean attribute."""
 
     __slots__ = ("functions", "quick", *STEPS)
 
@@ -49,12 +49,10 @@ class Overrides:
         own = vars(app)
         for name, function, ours in zip(STEPS, self.functions, stock, strict=True):
             setattr(self, name, function is not ours or name in own)
-        self.quick = not (
-            self.finalize_request or self.make_response or self.process_response
-        )
+        self.quick = not (self.finalize_request or self.make_response or self.process_response)
 
     quick: bool
-    """Whether nothing between the view and the server can look at the response object, but hooks."""
+    """Whether nothing but hooks can look at the response between view and server."""
     full_dispatch_request: bool
     preprocess_request: bool
     dispatch_request: bool
@@ -111,7 +109,7 @@ class _ScopesOf(dict[str | None, Scopes]):
 
 
 class Plans:
-    """An application's plans. One an app, made with it; what it keeps is bounded by what was registered."""
+    """An application's plans, made with it; what is kept is bounded by what was registered."""
 
     overrides: Overrides
 
@@ -119,8 +117,8 @@ class Plans:
         "_kinds",
         "_stock",
         "_stock_class",
-        "own_teardown",
         "overrides",
+        "own_teardown",
         "reported_leftover",
         "scopes_of",
         "wrapped",

@@ -69,7 +69,7 @@ def _report(app: Any, found: Any) -> None:
 
 
 def hand_out(context: Context) -> None:
-    """Set in the caller's Context what the request changed, when its exception leaves the application.
+    """Set in the caller's Context what the request changed: its exception leaves the application.
 
     Middleware outside sees the variables as it did when requests ran in its own Context. The
     core's own stay the request's.
@@ -91,7 +91,7 @@ def _clear() -> None:
 def report_errors(
     app: Any, mark: ClientMark | None, errors: list[BaseException], ctx_repr: str
 ) -> None:
-    """What an end raised: logged at a server edge, raised by a test client where exceptions propagate.
+    """What an end raised: logged at a server edge, raised where a test client lets errors through.
 
     `KeyboardInterrupt` and `SystemExit` are raised at any edge, after the rest is logged.
     """

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 _PRESERVE_KEY = "werkzeug.debug.preserve_context"
 
 
-def wsgi_app(
-    app: Any, environ: WSGIEnvironment, start_response: StartResponse
-) -> Iterable[bytes]:
+def wsgi_app(app: Any, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """Serve one request."""
     if _cv_app.get(None) is None and _cv_request.get(None) is None:
         context, joined = copy_context(), None
@@ -43,7 +41,7 @@ def wsgi_app(
 def _serve(
     app: Any, environ: WSGIEnvironment, start_response: StartResponse, context: Context, joined: Any
 ) -> Any:
-    """In the request's Context: the body for the server, or the `Raised` that leaves the application."""
+    """In the request's Context: the body for the server, or a `Raised` for the caller."""
     request = serve_request(app, environ, joined, True)
     ctx, answer = next(request)
     body: Any
