@@ -113,6 +113,7 @@ class Context:
     # How many holds are out. A count: a context that kept its holds would keep them from being
     # dropped.
     _holds: int | None = None
+    _failed: bool = False
     _ended_at: float = 0.0
     _ended_by: str = "its owner's pop"
 
@@ -300,6 +301,7 @@ class Context:
 
         The context is current for just that long; then what was pushed first is popped.
         """
+        self._failed = exc is not None
         errors: list[BaseException] | None = None
         try:
             if not self._idle():

@@ -60,6 +60,7 @@ class AppContext(Context, stack=app_stack):
         "_borrows",
         "_ended_at",
         "_ended_by",
+        "_failed",
         "_g",
         "_holds",
         "_made_at_edge",
@@ -80,7 +81,9 @@ class AppContext(Context, stack=app_stack):
         self._ended_by = _POP
         self._adapter: Any = UNMADE
         self._made_at_edge = False
-        self._outcome = "ok"
+        self._failed = False
+        #: What the request that brought this context tells of the end of both.
+        self._outcome: str | None = None
 
     @property
     def g(self) -> Any:
@@ -111,9 +114,11 @@ class AppContext(Context, stack=app_stack):
     def outcome(self) -> str | None:
         """How the context ended: "ok", "handled" (a handler answered an error) or "error".
 
-        None before the end.
+        None before the end, which begins with that of the request that brought this context.
         """
-        return self._outcome if self._state in (_ENDING, _ENDED) else None
+        if self._outcome is not None or self._state not in (_ENDING, _ENDED):
+            return self._outcome
+        return "error" if self._failed else "ok"
 
     # The plain `with app.app_context():`, with nobody looking, holding or borrowing, does what
     # `push` and `pop` do without asking: 0.5 µs where they take 0.9. Anything else goes to them.
@@ -161,6 +166,7 @@ class AppContext(Context, stack=app_stack):
         self.pop(exc_value)
 
     def on_enter(self) -> None:
+        self._failed, self._outcome = False, None
         if signals.appcontext_pushed.receivers:
             signals.appcontext_pushed.send(self.app, _async_wrapper=self.app.ensure_sync)
 
@@ -183,8 +189,6 @@ class AppContext(Context, stack=app_stack):
         return overridden
 
     def _run_end(self, exc: BaseException | None) -> list[BaseException] | None:
-        if exc is not None:
-            self._outcome = "error"
         errors: list[BaseException] | None = pipeline.step_sync(self._teardown(exc, True))
         return errors
 
@@ -240,6 +244,7 @@ class RequestContext(Context, stack=request_stack):
         "_borrows",
         "_ended_at",
         "_ended_by",
+        "_failed",
         "_final",
         "_holds",
         "_needed",
@@ -440,6 +445,7 @@ class RequestContext(Context, stack=request_stack):
 
     def on_enter(self) -> None:
         app = self.app
+        self._outcome = "ok"
         if self._opened is not None:
             if self._parent is not None:
                 return
@@ -475,8 +481,9 @@ class RequestContext(Context, stack=request_stack):
 
     def _run_end(self, exc: BaseException | None) -> list[BaseException] | None:
         errors: list[BaseException] | None = None
-        if exc is not None:
-            self._outcome = "error"
+        own = self._own_app_ctx
+        if own is not None and own is self.app_ctx:
+            own._outcome = self._outcome if exc is None else "error"
         if self._parent is None:
             self.app._plans.current(self.app)
             errors = pipeline.step_sync(self._teardown(exc, True))
@@ -553,12 +560,12 @@ class RequestContext(Context, stack=request_stack):
             or signals.appcontext_popped.receivers
             or app._plans.overrides.do_teardown_appcontext
         )
-        if exc is not None:
-            self._outcome = "error"
         if self._state is _CURRENT and self._token is not None:
             if self._holds is not None and self._leave():
                 self._reset_at_edge(own)
                 return None
+            if own is not None:
+                own._outcome = self._outcome if exc is None else "error"
             self._state = _ENDING
             if app._plans.overrides.do_teardown_request:
                 errors = yield from self._teardown(exc, inline)
@@ -580,8 +587,6 @@ class RequestContext(Context, stack=request_stack):
             request.environ["werkzeug.request"] = None
         if own is not None and own._state is _CURRENT and own._token is not None:
             own._state = _ENDING
-            if exc is not None:
-                own._outcome = "error"
             if looked_at:
                 if more := (yield from own._teardown(exc, inline)):
                     errors = [*(errors or ()), *more]

@@ -166,6 +166,8 @@ def full_dispatch(ctx: Any, app: Any, inline: bool, overrides: Any, may_be_quick
                 rv = yield from call(app, app.handle_user_exception, inline, error)
             else:
                 rv = yield from handle_user_exception(ctx, app, error, inline)
+            if not isinstance(error, HTTPException):
+                ctx._outcome = "handled"
             if error is ctx.request.routing_exception:
                 # Request, exception, traceback and frames would keep each other alive.
                 error.__traceback__ = None
