@@ -291,9 +291,13 @@ def handle_user_exception(ctx: Any, app: Any, error: Any, inline: bool) -> Part:
             return (yield from call(app, app.handle_http_exception, inline, error))
         return (yield from handle_http_exception(ctx, app, error, inline))
     handler = find_error_handler(app, error, _names(ctx))
-    if handler is None:
-        raise wrap(error)
-    return (yield from call(app, handler, inline, error))
+    try:
+        if handler is None:
+            raise wrap(error)
+        return (yield from call(app, handler, inline, error))
+    finally:
+        # The traceback has this frame: they would keep each other alive.
+        del error
 
 
 def handle_exception(ctx: Any, app: Any, error: Any, inline: bool) -> Part:
