@@ -143,7 +143,6 @@ def test_a_task_that_outlives_its_request() -> None:
     assert found == [("/path", True)]
 
 
-@pytest.mark.xfail(reason="the slot `_ended_by` is empty unless an edge or a foreign pop ends it")
 def test_ended_by_hand() -> None:
     """A context ended by its own pop says so."""
     app = make_app()

@@ -75,17 +75,7 @@ def kinds() -> dict[str, tuple[int, dict[str, Any]]]:
 
 
 KEPT = pytest.mark.xfail(reason="an exception's traceback keeps the request: framework.pipeline")
-UNCAUGHT = {
-    "bad json",
-    "404",
-    "405",
-    "slash",
-    "abort 404",
-    "abort 418",
-    "unhandled error",
-    "missing key",
-    "not an int",
-}
+UNCAUGHT = {"unhandled error"}
 
 
 def each_kind() -> pytest.MarkDecorator:
@@ -295,7 +285,7 @@ def test_nothing_is_kept_alive(name: str) -> None:
     """Request, `g` and session are gone right after the response, without the collector."""
     status, options = kinds()[name]
     app = make_app(True)
-    watched = Watched(app)
+    watched = warmed(app)
     environ = make_environ(options)
     gc.disable()
     try:

@@ -216,7 +216,6 @@ def test_a_body_cannot_be_stepped_twice_at_once() -> None:
     assert ends == [None]
 
 
-@pytest.mark.xfail(reason="close() during a step loses the end: context.stepping.Steps._end")
 def test_a_close_during_a_step_is_refused() -> None:
     """close() while another thread is inside a step raises, and the request still has its one
     end.
