@@ -242,7 +242,7 @@ class Context:
             except ValueError:
                 pass
             else:
-                if top is not self or (needed is not None and needed._var.get(None) is not needed):
+                if top is not self or _is_covered(needed):
                     self._token = var.set(top)
                     self._refuse(top, needed)
                 self._token = self._needed = None
@@ -254,7 +254,7 @@ class Context:
                     return self._end(exc, needed)
                 # Ended by a foreign pop before, or left to a holder: only the variable was this
                 # pop's to reset.
-                return None if needed is None else needed._pop(exc)
+                return _pop_needed(needed, exc)
         if self._borrows and (borrow := self._own_borrow(early=True)) is not None:
             return self._give_back(borrow, top, exc)
         return self._pop_foreign(exc)
@@ -264,11 +264,11 @@ class Context:
     ) -> list[BaseException] | None:
         """A borrower's pop, its variable reset."""
         needed = borrow.needed
-        if top is not self or (needed is not None and needed._var.get(None) is not needed):
+        if top is not self or _is_covered(needed):
             borrow.token = self._var.set(top)
             self._refuse(top, needed)
         self._borrowed().remove(borrow)
-        return None if needed is None else needed._pop(exc)
+        return _pop_needed(needed, exc)
 
     def _borrowed(self) -> list[_Borrow]:
         borrows = self._borrows
@@ -316,7 +316,7 @@ class Context:
                 self._after_end()
             except BaseException as error:
                 errors = [*(errors or ()), error]
-            if needed is not None and (more := needed._pop(exc)):
+            if more := _pop_needed(needed, exc):
                 errors = [*(errors or ()), *more]
             return errors
         finally:
@@ -346,22 +346,31 @@ class Context:
                 ContextWarning,
                 stacklevel=_callers_level(),
             )
-            with self.stack.lock:
-                if self._holds is not None and self._leave():
-                    return None
-                claimed = self._state is _CURRENT
-                if claimed:
-                    self._state = _ENDING
+            claimed, errors = self._end_foreign(exc)
             if claimed:
-                # The owner's token stays: a later pop in its own Context restores the variable
-                # there.
-                self._ended_by = f"a pop in {_thread_name(get_ident())}"
-                return self._end_here(exc)
+                needed = self._needed
+                if needed is not None and needed._token is not None:
+                    # What the push brought goes with it, as it would by the owner's pop.
+                    _, more = needed._end_foreign(exc)
+                    errors = [*(errors or ()), *(more or ())]
+                return errors
         raise WrongContextError(
             f"Popped wrong {self.stack.name} context."
             f" ({self._var.get(None)!r} instead of {self!r})\n\n"
             f"{self!r} was not pushed here, or was popped already. Nothing was changed."
         )
+
+    def _end_foreign(self, exc: BaseException | None) -> tuple[bool, list[BaseException] | None]:
+        """End or leave the context in the owner's place: whether this call did, and the errors."""
+        with self.stack.lock:
+            if self._state is not _CURRENT:
+                return False, None
+            if self._holds is not None and self._leave():
+                return True, None
+            self._state = _ENDING
+        # The owner's token stays: a later pop in its own Context restores the variable there.
+        self._ended_by = f"a pop in {_thread_name(get_ident())}"
+        return True, self._end_here(exc)
 
     # -- holders -----------------------------------------------------------------------------------
 
@@ -436,6 +445,18 @@ class Hold:
 
     def __del__(self) -> None:
         self.release()
+
+
+def _is_covered(needed: Context | None) -> bool:
+    """Whether another context was pushed over what a push brought."""
+    return needed is not None and not needed.ended and needed._var.get(None) is not needed
+
+
+def _pop_needed(needed: Context | None, exc: BaseException | None) -> list[BaseException] | None:
+    """Pop what a push brought, unless somebody has done so already."""
+    if needed is None or (needed.ended and needed._token is None and not needed._borrows):
+        return None
+    return needed._pop(exc)
 
 
 def _callers_level() -> int:

@@ -211,16 +211,34 @@ class _Sharing:
 
     def __init__(self, request: Any) -> None:
         self._request = request
-        self._holders = [None]
+        self._holders: list[None] = []
 
-    def take(self) -> None:
+    def take(self) -> _Share:
+        """A holder's share."""
         self._holders.append(None)
+        return _Share(self)
 
     def let_go(self) -> None:
         # list.pop is atomic, so exactly one holder sees the list run empty.
         self._holders.pop()
         if not self._holders:
             self._request.close()
+
+
+class _Share:
+    """What one context holds of a shared request: given back once, at its end or with it."""
+
+    def __init__(self, sharing: _Sharing) -> None:
+        self.sharing = sharing
+        self._held = True
+
+    def let_go(self) -> None:
+        if self._held:
+            self._held = False
+            self.sharing.let_go()
+
+    def __del__(self) -> None:
+        self.let_go()
 
 
 def _session_read_only() -> SessionReadOnly:
@@ -282,7 +300,7 @@ class RequestContext(Context, stack=request_stack):
         self._adapter: Any = UNMADE
         self._after: list[Callable[[Any], Any]] | None = None
         self._parent: RequestContext | None = None
-        self._sharing: _Sharing | None = None
+        self._sharing: _Share | None = None
         self._app_hold: Hold | None = None
         self._final = False
         self._outcome = "ok"
@@ -420,28 +438,36 @@ class RequestContext(Context, stack=request_stack):
             session=self._opened,
         )
         if self._sharing is None:
-            self._sharing = _Sharing(self.request)
-        self._sharing.take()
-        child._sharing = self._sharing
+            self._sharing = _Sharing(self.request).take()
+        child._sharing = self._sharing.sharing.take()
         child._parent = self._parent or self
         return child
 
     def _push_needed(self) -> Context | None:
         current = _cv_app.get(None)
-        state = self._state
-        if self._parent is None and state not in (_CURRENT, State.HELD, _ENDING):
-            # A life begins: join an app context of the same application, as Flask does.
-            if current is not None and current.app is self.app and not current.ended:
+        if self._state in (_NEW, _ENDED):
+            # A life begins: join an app context of the same application, as Flask does. A copy
+            # has one of its own.
+            if (
+                self._parent is None
+                and current is not None
+                and current.app is self.app
+                and not current.ended
+            ):
                 self.app_ctx = current
                 return None
-        elif current is not None and current is self.app_ctx:
-            return None
-        own = self._own_app_ctx
-        if own is None:
-            own = self._own_app_ctx = self.app.app_context()
-        own.push()
-        self.app_ctx = own
-        return own
+            needed = self._own_app_ctx
+        else:
+            needed = self.app_ctx
+            if needed is current:
+                return None
+            if needed is not None and needed.ended:
+                needed = self._own_app_ctx
+        if needed is None:
+            needed = self._own_app_ctx = self.app.app_context()
+        needed.push()
+        self.app_ctx = needed
+        return needed
 
     def on_enter(self) -> None:
         app = self.app
@@ -463,10 +489,9 @@ class RequestContext(Context, stack=request_stack):
     def _leave(self) -> bool:
         if not super()._leave():
             return False
-        own = self._own_app_ctx
-        if own is not None:
+        if self.app_ctx is not None:
             # What the request stands on lives as long as the request does.
-            self._app_hold = own.hold()
+            self._app_hold = self.app_ctx.hold()
         return True
 
     def _end_here(self, exc: BaseException | None) -> list[BaseException] | None:
@@ -501,9 +526,8 @@ class RequestContext(Context, stack=request_stack):
         sharing = self._sharing
         try:
             if sharing is not None:
-                self._sharing = None
                 sharing.let_go()
-            elif (close := getattr(request, "close", None)) is not None:
+            elif self._parent is None and (close := getattr(request, "close", None)) is not None:
                 close()
         except BaseException as error:
             return [*(errors or ()), error]
@@ -665,22 +689,11 @@ def copy_current_request_context(f: F, *, session: str = "share") -> F:
         )
     if session != "share":
         raise ValueError(f"session={session!r}: the only way is 'share'.")
-    kept = _Kept(ctx)
+    # Kept by the wrapper: the request is not closed as long as the function may be called.
+    kept = ctx.copy()
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        with kept.ctx.copy() as child:
+        with kept.copy() as child:
             return child.app.ensure_sync(f)(*args, **kwargs)
 
     return cast(F, update_wrapper(wrapper, f))
-
-
-class _Kept:
-    """Keeps a request from being closed as long as a function that was wrapped with it lives."""
-
-    def __init__(self, ctx: RequestContext) -> None:
-        self.ctx = ctx.copy()
-
-    def __del__(self) -> None:
-        sharing = self.ctx._sharing
-        if sharing is not None:
-            sharing.let_go()

@@ -52,8 +52,20 @@ class Stopped(Exception):
 
 
 def unwrap(error: BaseException) -> BaseException:
-    """The user's error: a carried `StopIteration`, or `error` itself."""
-    return error.stop if type(error) is Stopped else error
+    """The user's error: `error` itself, or the `StopIteration` that became it.
+
+    One that a user's function raised comes out of a generator of this module as a `RuntimeError`
+    (PEP 479), which then starts in this module; one that a user's own generator raised starts there.
+    """
+    if type(error) is Stopped:
+        return error.stop
+    if type(error) is RuntimeError and type(error.__cause__) is StopIteration:
+        traceback = error.__traceback__
+        while traceback is not None and traceback.tb_next is not None:
+            traceback = traceback.tb_next
+        if traceback is not None and traceback.tb_frame.f_code.co_filename == __file__:
+            return error.__cause__
+    return error
 
 
 def wrap(error: BaseException) -> BaseException:
@@ -86,8 +98,11 @@ def step_sync(part: Part) -> Any:
                 reply = (False, error)
     except StopIteration as stop:
         return stop.value
-    except Stopped as stopped:
-        raise stopped.stop from None
+    except (Stopped, RuntimeError) as error:
+        user_error = unwrap(error)
+        if user_error is error:
+            raise
+        raise user_error from None
 
 
 # -- one request at an edge -----------------------------------------------------------------------
@@ -180,6 +195,7 @@ def full_dispatch(ctx: Any, app: Any, inline: bool, overrides: Any, may_be_quick
         and not ctx._is_observed(app)
         and (sent := quick(rv, app.json)) is not None
     ):
+        ctx._final = True
         body, content_type = sent
         headers = [("Content-Type", content_type), ("Content-Length", str(len(body)))]
         return "200 OK", headers, () if ctx.request.method == "HEAD" else (body,)

@@ -65,7 +65,14 @@ def _serve(
         _preserve(environ, ctx)
     if not plain:
         return Steps(context, body, lambda error: _end(app, ctx, environ, request, error))
-    if CLIENT_KEY in environ:
+    if type(body) is Raised:
+        try:
+            _end(app, ctx, environ, request, None)
+        except BaseException as error:
+            # An error of the end does not hide the one that the request ended with.
+            error.__context__ = error.__context__ or body.error
+            raise
+    elif CLIENT_KEY in environ:
         _end(app, ctx, environ, request, None)
     elif (errors := next(request, None)) is not None:
         report_errors(app, None, errors, repr(ctx))
