@@ -321,7 +321,10 @@ def handle_exception(ctx: Any, app: Any, error: Any, inline: bool) -> Part:
     if signals.got_request_exception.receivers:
         signals.got_request_exception.send(app, _async_wrapper=app.ensure_sync, exception=error)
     if app._propagates:
-        raise wrap(error)
+        try:
+            raise wrap(error)
+        finally:
+            del error  # as in handle_user_exception
     app.log_exception((type(error), error, error.__traceback__))
     answer: Any = InternalServerError(original_exception=error)
     handler = find_error_handler(app, answer, _names(ctx))
