@@ -59,7 +59,8 @@ class _Loop:
 
         self._asyncio = asyncio
         self._runner = asyncio.Runner()
-        self._loop = self._runner.get_loop()
+        # In an empty Context: the runner keeps a copy of the one that it is set up in.
+        self._loop = Context().run(self._runner.get_loop)
         self.process = os.getpid()
         # A forked process shares the inherited loop's epoll object with its parent: closing the
         # loop here would deregister the parent's files. It stays, unused.
