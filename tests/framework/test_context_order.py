@@ -31,11 +31,7 @@ def current_state() -> tuple[Any, Any]:
 
 
 MakeContext = Callable[[Any], Any]
-FOREIGN = "a foreign pop of a request leaves its app context: context.stack.Context._pop_foreign"
-JOINED = "a joined app context is not borrowed elsewhere: RequestContext._push_needed"
-FOREIGN_KINDS = pytest.mark.parametrize(
-    "kind", ["app", pytest.param("request", marks=pytest.mark.xfail(reason=FOREIGN))]
-)
+FOREIGN_KINDS = pytest.mark.parametrize("kind", ["app", "request"])
 MAKE: dict[str, MakeContext] = {
     "app": lambda app: app.app_context(),
     "request": lambda app: app.test_request_context(),
@@ -73,7 +69,6 @@ def test_a_request_under_an_app_context() -> None:
     assert current_state() == (None, None)
 
 
-@pytest.mark.xfail(reason="the request cannot be popped any more: context.stack.Context._pop")
 def test_an_app_context_under_its_request() -> None:
     """Somebody's pop of the app context that a request brought leaves the request to its own
     pop.
@@ -188,7 +183,6 @@ def test_a_second_pop_elsewhere_is_refused(kind: str, place: Any) -> None:
     assert app.log == log
 
 
-@pytest.mark.xfail(reason=FOREIGN)
 @pytest.mark.parametrize("place", PLACES)
 def test_teardown_functions_elsewhere_see_their_context(place: Any) -> None:
     """Where a foreign pop ends a request, teardown functions see its request, `g` and app."""
@@ -220,7 +214,6 @@ def test_teardown_functions_elsewhere_see_their_context(place: Any) -> None:
     assert current_state() == (None, None)
 
 
-@pytest.mark.xfail(reason=JOINED)
 def test_a_request_over_a_joined_context_popped_elsewhere() -> None:
     """A foreign pop of a request that joined an app context ends the request alone."""
     app = make_app()
@@ -268,10 +261,9 @@ def test_a_borrowing_push_elsewhere(kind: str, place: Any) -> None:
 @pytest.mark.parametrize(
     "place",
     [
-        *(
-            pytest.param(p, marks=pytest.mark.xfail(reason=JOINED))
-            for p in (in_thread, in_greenlet, in_empty)
-        ),
+        in_thread,
+        in_greenlet,
+        in_empty,
         in_task,
         in_copy,
     ],

@@ -341,7 +341,6 @@ def with_upload(app: Any) -> tuple[Any, Any]:
     return ctx, ctx.request.files["f"].stream
 
 
-@pytest.mark.xfail(reason="a copy's second life closes the request: RequestContext._close_request")
 def test_a_copy_closes_nothing_of_the_original() -> None:
     """A copy's end, and that of its second life, leaves the original's uploads open; the original's
     closes them.
@@ -372,7 +371,6 @@ def test_a_copy_outlives_the_original() -> None:
     assert file.closed
 
 
-@pytest.mark.xfail(reason="a copy that is dropped never lets go: RequestContext.copy, _Sharing")
 def test_a_copy_that_is_never_entered() -> None:
     """A copy that is dropped unused does not keep the uploads open."""
     app = make_app()

@@ -305,7 +305,6 @@ def test_the_session_after_the_response(later: Later, opened: bool) -> None:
     assert session_of(client) == {"a": 1}
 
 
-@pytest.mark.xfail(reason="a quick answer is never final: pipeline.full_dispatch, ctx._now_final")
 def test_the_session_after_a_response_that_did_not_need_it(later: Later) -> None:
     """Also where nobody had looked at the session, a write after the response raises."""
 

@@ -54,7 +54,7 @@ CASES = [
     ("/refused", "ok"),
     ("/missing", "ok"),
     ("/stream", "ok"),
-    pytest.param("/handled", "handled", marks=pytest.mark.xfail(reason="`handled` is never set")),
+    ("/handled", "handled"),
     ("/error", "error"),
     ("/stop", "error"),
     ("/broken", "error"),
@@ -72,7 +72,6 @@ def test_outcomes_at_the_edge(path: str, outcome: str) -> None:
     assert seen[1] == outcome
 
 
-@pytest.mark.xfail(reason="app_ctx.outcome is None while teardown_request functions run")
 @pytest.mark.parametrize(("path", "outcome"), CASES[:4])
 def test_outcomes_in_teardown_request(path: str, outcome: str) -> None:
     """teardown_request functions know how the request ended as well."""
@@ -97,7 +96,6 @@ def test_outcomes_by_hand(kind: str) -> None:
     assert own.outcome == "error"
 
 
-@pytest.mark.xfail(reason="the outcome of a life is kept for the next: AppContext._outcome")
 def test_the_outcome_of_a_successor() -> None:
     """A context that is pushed again after an error has an outcome of its own."""
     ctx = make_app().app_context()

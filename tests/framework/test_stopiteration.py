@@ -142,18 +142,13 @@ PLACES: list[Callable[[Any, Any], None]] = [
     in_handle_exception,
     in_converter,
 ]
-KNOWN = pytest.mark.xfail(
-    reason="StopIteration becomes RuntimeError in the generators finalize and handle_exception"
-)
-CONVERTED = {in_make_response, in_response_class, in_json, in_save_session}
 
 
 def on_both(places: list[Callable[[Any, Any], None]]) -> pytest.MarkDecorator:
     """Each place on both packages."""
     cases = []
     for place in places:
-        marks = [KNOWN] if place in CONVERTED else []
-        cases.append(pytest.param(demijohn, place, id=f"{place.__name__}-demijohn", marks=marks))
+        cases.append(pytest.param(demijohn, place, id=f"{place.__name__}-demijohn"))
         cases.append(pytest.param(flask, place, id=f"{place.__name__}-flask"))
     return pytest.mark.parametrize(("fw", "place"), cases)
 
@@ -216,8 +211,8 @@ def test_handlers_for_it(fw: Any) -> None:
         (flask, "request_finished"),
         (flask, "got_request_exception"),
         (demijohn, "request_started"),
-        pytest.param(demijohn, "request_finished", marks=KNOWN),
-        pytest.param(demijohn, "got_request_exception", marks=KNOWN),
+        (demijohn, "request_finished"),
+        (demijohn, "got_request_exception"),
     ],
 )
 def test_in_a_receiver(fw: Any, name: str) -> None:

@@ -298,9 +298,6 @@ def test_a_stream_elsewhere(place: Any, how: str) -> None:
     assert app.log == ["step 0", "step 1", "closed /own", "request ok", "app ok"]
 
 
-@pytest.mark.xfail(
-    reason="a joined app context is not borrowed elsewhere: RequestContext._push_needed"
-)
 def test_a_stream_of_a_request_that_joined() -> None:
     """A stream of a request that joined an app context sees that one's `g` as long as it lives, on
     any thread.
@@ -318,7 +315,6 @@ def test_a_stream_of_a_request_that_joined() -> None:
     assert app.log == ["request ok", "app ok"]
 
 
-@pytest.mark.xfail(reason="a stream does not hold a joined app context: RequestContext._leave")
 def test_a_stream_holds_what_its_request_joined() -> None:
     """An app context that a request joined does not end before the request's stream is over."""
     app = make_app()

@@ -145,25 +145,9 @@ def test_an_after_hook_that_always_fails(
     ]
 
 
-STOPPED = "StopIteration of make_response becomes RuntimeError in the pipeline's generator"
-
-
-@pytest.mark.parametrize(
-    ("where", "kind", "fw"),
-    [
-        pytest.param(
-            where,
-            kind,
-            fw,
-            marks=[pytest.mark.xfail(reason=STOPPED)]
-            if (where, kind, fw) == ("make_response", StopIteration, demijohn)
-            else [],
-        )
-        for where in PLACES
-        for kind in ERRORS
-        for fw in (demijohn, flask)
-    ],
-)
+@BOTH
+@pytest.mark.parametrize("kind", ERRORS)
+@pytest.mark.parametrize("where", PLACES)
 def test_errors_leave_where_they_propagate(where: str, kind: type[BaseException], fw: Any) -> None:
     """Where exceptions propagate, the error itself reaches the caller, after the teardown functions
     got it.

@@ -384,7 +384,6 @@ def test_an_error_of_teardown_outside_testing() -> None:
     assert app.test_client().get("/").text == "index"
 
 
-@pytest.mark.xfail(reason="the view's error is lost: serve.wsgi._serve ends before it is raised")
 def test_an_error_of_the_view_and_of_teardown() -> None:
     """In testing, the view's error is not lost when a teardown function fails as well."""
     app = with_failing_teardown(demijohn, ValueError("teardown"), TESTING=True)
