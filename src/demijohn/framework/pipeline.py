@@ -55,7 +55,8 @@ def unwrap(error: BaseException) -> BaseException:
     """The user's error: `error` itself, or the `StopIteration` that became it.
 
     One that a user's function raised comes out of a generator of this module as a `RuntimeError`
-    (PEP 479), which then starts in this module; one that a user's own generator raised starts there.
+    (PEP 479), which then starts in this module; one that a user's own generator raised starts
+    there.
     """
     if type(error) is Stopped:
         return error.stop
