@@ -163,13 +163,14 @@ class Context:
         successor, a new life on the same object. Any other push borrows. When something fails on
         the way, nothing stays pushed.
         """
-        after, owner = _ON_PUSH[self._state]
+        before = self._state
+        after, owner = _ON_PUSH[before]
         needed = self._push_needed()
         token = self._var.set(self)
         if not owner:
             self._borrowed().append(_Borrow(token, needed))
             return
-        if self._ended_at:
+        if before is _ENDED:
             self._leave_earlier_life()
         self._token = token
         self._needed = needed
@@ -418,9 +419,10 @@ class Context:
 
         `wanted` says what, as in "write the session".
         """
+        ended_by = getattr(self, "_ended_by", Context._ended_by)  # a subclass's slot may be empty
         return ContextEnded(
             f"Cannot {wanted}: {self!r} was ended {monotonic() - self._ended_at:.3f} s ago by"
-            f" {self._ended_by}.\n"
+            f" {ended_by}.\n"
             "This code outlived it. Start the work with `copy_current_request_context` or under"
             " `with app.app_context():`, so that it has a context of its own."
         )

@@ -21,9 +21,16 @@ from ..context.namespace import Namespace
 from ..context.proxy import UNMADE
 from ..context.stack import Context, Hold
 from ..http.request import Request
-from . import pipeline, signals
+from . import pipeline
 from .globals import _cv_app, _cv_request, app_stack, request_stack
 from .plan import Scopes
+from .signals import (
+    appcontext_popped,
+    appcontext_pushed,
+    appcontext_tearing_down,
+    request_finished,
+    request_tearing_down,
+)
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -34,7 +41,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 _CLOSE = Request.close
 _NEW, _CURRENT, _ENDING, _ENDED = State.NEW, State.CURRENT, State.ENDING, State.ENDED
 _EDGE = "its server edge"
-_POP = Context._ended_by
 
 
 class _AppCtxGlobals(Namespace):
@@ -64,7 +70,6 @@ class AppContext(Context, stack=app_stack):
         "_g",
         "_holds",
         "_made_at_edge",
-        "_needed",
         "_outcome",
         "_state",
         "_thread",
@@ -76,14 +81,8 @@ class AppContext(Context, stack=app_stack):
         self.app = app
         self._g = UNMADE
         self._state = _NEW
-        self._token = self._needed = self._borrows = self._holds = None
-        self._ended_at = 0.0
-        self._ended_by = _POP
+        self._token = self._borrows = self._holds = None
         self._adapter: Any = UNMADE
-        self._made_at_edge = False
-        self._failed = False
-        #: What the request that brought this context tells of the end of both.
-        self._outcome: str | None = None
 
     @property
     def g(self) -> Any:
@@ -116,15 +115,16 @@ class AppContext(Context, stack=app_stack):
 
         None before the end, which begins with that of the request that brought this context.
         """
-        if self._outcome is not None or self._state not in (_ENDING, _ENDED):
-            return self._outcome
-        return "error" if self._failed else "ok"
+        told: str | None = getattr(self, "_outcome", None)
+        if told is not None or self._state not in (_ENDING, _ENDED):
+            return told
+        return "error" if getattr(self, "_failed", False) else "ok"
 
     # The plain `with app.app_context():`, with nobody looking, holding or borrowing, does what
     # `push` and `pop` do without asking: 0.5 µs where they take 0.9. Anything else goes to them.
 
     def __enter__(self) -> Self:
-        if self._state is _NEW and not signals.appcontext_pushed.receivers:
+        if self._state is _NEW and not appcontext_pushed.receivers:
             self._token = _cv_app.set(self)
             self._thread = get_ident()
             self._state = _CURRENT
@@ -139,7 +139,6 @@ class AppContext(Context, stack=app_stack):
         traceback: TracebackType | None,
     ) -> None:
         app = self.app
-        plans = app._plans
         token = self._token
         if (
             token is not None
@@ -149,10 +148,9 @@ class AppContext(Context, stack=app_stack):
             and self._borrows is None
             and self._holds is None
             and not app.teardown_appcontext_funcs
-            and not signals.appcontext_tearing_down.receivers
-            and not signals.appcontext_popped.receivers
-            and type(app).do_teardown_appcontext is plans.own_teardown
-            and not plans.overrides.do_teardown_appcontext
+            and not appcontext_tearing_down.receivers
+            and not appcontext_popped.receivers
+            and type(app).do_teardown_appcontext is app._plans.own_teardown
         ):
             try:
                 _cv_app.reset(token)
@@ -167,26 +165,21 @@ class AppContext(Context, stack=app_stack):
 
     def on_enter(self) -> None:
         self._failed, self._outcome = False, None
-        if signals.appcontext_pushed.receivers:
-            signals.appcontext_pushed.send(self.app, _async_wrapper=self.app.ensure_sync)
+        if appcontext_pushed.receivers:
+            appcontext_pushed.send(self.app, _async_wrapper=self.app.ensure_sync)
 
     def _idle(self) -> bool:
         app = self.app
         return not (
             app.teardown_appcontext_funcs
-            or signals.appcontext_tearing_down.receivers
+            or appcontext_tearing_down.receivers
             or self._overridden()
         )
 
     def _overridden(self) -> bool:
         """Whether the application's own `do_teardown_appcontext` is to be called."""
         app = self.app
-        plans = app._plans
-        overridden: bool = (
-            type(app).do_teardown_appcontext is not plans.own_teardown
-            or plans.overrides.do_teardown_appcontext
-        )
-        return overridden
+        return type(app).do_teardown_appcontext is not app._plans.own_teardown
 
     def _run_end(self, exc: BaseException | None) -> list[BaseException] | None:
         errors: list[BaseException] | None = pipeline.step_sync(self._teardown(exc, True))
@@ -195,12 +188,12 @@ class AppContext(Context, stack=app_stack):
     def _teardown(self, exc: BaseException | None, inline: bool) -> Generator[Any, Any, Any]:
         app = self.app
         if not self._overridden():
-            return (yield from pipeline.teardown_appcontext(app, exc, inline))
-        return (yield from pipeline.run_all(app, [app.do_teardown_appcontext], None, exc, inline))
+            return pipeline.teardown_appcontext(app, exc, inline)
+        return pipeline.run_all(app, [app.do_teardown_appcontext], None, exc, inline)
 
     def _after_end(self) -> None:
-        if signals.appcontext_popped.receivers:
-            signals.appcontext_popped.send(self.app, _async_wrapper=self.app.ensure_sync)
+        if appcontext_popped.receivers:
+            appcontext_popped.send(self.app, _async_wrapper=self.app.ensure_sync)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.app.name}>"
@@ -258,27 +251,26 @@ class RequestContext(Context, stack=request_stack):
     __slots__ = (
         "_adapter",
         "_after",
-        "_app_hold",
-        "_borrows",
         "_ended_at",
         "_ended_by",
-        "_failed",
         "_final",
         "_holds",
-        "_needed",
         "_opened",
         "_outcome",
         "_own_app_ctx",
-        "_parent",
         "_sharing",
         "_state",
         "_thread",
         "_token",
         "app",
         "app_ctx",
-        "flashes",
         "request",
     )
+
+    # What few requests set and no edge reads stands on the class.
+    flashes: list[tuple[str, str]] | None = None
+    _parent: RequestContext | None = None
+    _app_hold: Hold | None = None
 
     def __init__(
         self,
@@ -292,22 +284,17 @@ class RequestContext(Context, stack=request_stack):
             request = app.request_class(environ)
             request.json_module = app.json
         self.request: Any = request
-        self.flashes: list[tuple[str, str]] | None = None
         #: The app context that this request runs with: its own, or the one that it joined.
         self.app_ctx: AppContext | None = None
         self._own_app_ctx: AppContext | None = None
         self._opened = session
         self._adapter: Any = UNMADE
         self._after: list[Callable[[Any], Any]] | None = None
-        self._parent: RequestContext | None = None
         self._sharing: _Share | None = None
-        self._app_hold: Hold | None = None
         self._final = False
         self._outcome = "ok"
         self._state = _NEW
-        self._token = self._needed = self._borrows = self._holds = None
-        self._ended_at = 0.0
-        self._ended_by = _POP
+        self._token = self._holds = None
 
     @property
     def _after_request_functions(self) -> list[Callable[[Any], Any]]:
@@ -414,7 +401,7 @@ class RequestContext(Context, stack=request_stack):
         return (
             self._opened is not None
             or self._after is not None
-            or bool(signals.request_finished.receivers)
+            or bool(request_finished.receivers)
             or not app.session_interface.untouched(app, self.request.environ)
         )
 
@@ -517,8 +504,8 @@ class RequestContext(Context, stack=request_stack):
     def _teardown(self, exc: BaseException | None, inline: bool) -> Generator[Any, Any, Any]:
         app = self.app
         if not app._plans.overrides.do_teardown_request:
-            return (yield from pipeline.teardown_request(self, app, exc, inline))
-        return (yield from pipeline.run_all(app, [app.do_teardown_request], None, exc, inline))
+            return pipeline.teardown_request(self, app, exc, inline)
+        return pipeline.run_all(app, [app.do_teardown_request], None, exc, inline)
 
     def _close_request(self, errors: list[BaseException] | None) -> list[BaseException] | None:
         """Close the request's files, or let the other holders do it; adds what that raises."""
@@ -557,7 +544,7 @@ class RequestContext(Context, stack=request_stack):
             app_ctx = joined
         self.app_ctx = app_ctx
         try:
-            if joined is None and signals.appcontext_pushed.receivers:
+            if joined is None and appcontext_pushed.receivers:
                 app_ctx.on_enter()
         finally:
             self._token = _cv_request.set(self)
@@ -575,14 +562,15 @@ class RequestContext(Context, stack=request_stack):
         variable is reset where somebody is left to look; the Context itself goes with the request.
         """
         app = self.app
+        overrides = app._plans.overrides
         own = self._own_app_ctx
         errors: list[BaseException] | None = None
         now = monotonic()
         looked_at = (
             app.teardown_appcontext_funcs
-            or signals.appcontext_tearing_down.receivers
-            or signals.appcontext_popped.receivers
-            or app._plans.overrides.do_teardown_appcontext
+            or appcontext_tearing_down.receivers
+            or appcontext_popped.receivers
+            or overrides.do_teardown_appcontext
         )
         if self._state is _CURRENT and self._token is not None:
             if self._holds is not None and self._leave():
@@ -591,10 +579,12 @@ class RequestContext(Context, stack=request_stack):
             if own is not None:
                 own._outcome = self._outcome if exc is None else "error"
             self._state = _ENDING
-            if app._plans.overrides.do_teardown_request:
+            if (
+                app.teardown_request_funcs
+                or overrides.do_teardown_request
+                or request_tearing_down.receivers
+            ):
                 errors = yield from self._teardown(exc, inline)
-            elif app.teardown_request_funcs or signals.request_tearing_down.receivers:
-                errors = yield from pipeline.teardown_request(self, app, exc, inline)
             request = self.request
             if (
                 self._sharing is not None
@@ -619,7 +609,7 @@ class RequestContext(Context, stack=request_stack):
             own._state = _ENDED
             own._ended_at = now
             own._ended_by = _EDGE
-            if signals.appcontext_popped.receivers:
+            if appcontext_popped.receivers:
                 try:
                     own._after_end()
                 except BaseException as error:

@@ -18,8 +18,14 @@ from werkzeug.exceptions import BadRequestKeyError, HTTPException, InternalServe
 from werkzeug.routing import RoutingException
 
 from ..http.coerce import quick
-from . import signals
 from .error_handlers import find_error_handler
+from .signals import (
+    appcontext_tearing_down,
+    got_request_exception,
+    request_finished,
+    request_started,
+    request_tearing_down,
+)
 from .wrappers import Response
 
 Part: TypeAlias = Generator[Any, Any, Any]
@@ -159,8 +165,8 @@ def full_dispatch(ctx: Any, app: Any, inline: bool, overrides: Any, may_be_quick
     try:
         if not app._got_first_request:
             app._got_first_request = True
-        if signals.request_started.receivers:
-            signals.request_started.send(app, _async_wrapper=app.ensure_sync)
+        if request_started.receivers:
+            request_started.send(app, _async_wrapper=app.ensure_sync)
         rv = None
         if overrides.preprocess_request:
             rv = yield from call(app, app.preprocess_request, inline)
@@ -319,8 +325,8 @@ def handle_user_exception(ctx: Any, app: Any, error: Any, inline: bool) -> Part:
 
 def handle_exception(ctx: Any, app: Any, error: Any, inline: bool) -> Part:
     """The 500 answer to an error that nobody handled; raises it where exceptions propagate."""
-    if signals.got_request_exception.receivers:
-        signals.got_request_exception.send(app, _async_wrapper=app.ensure_sync, exception=error)
+    if got_request_exception.receivers:
+        got_request_exception.send(app, _async_wrapper=app.ensure_sync, exception=error)
     if app._propagates:
         try:
             raise wrap(error)
@@ -360,8 +366,8 @@ def finalize(
             response = yield from call(app, app.process_response, inline, response)
         else:
             response = yield from process_response(ctx, app, response, inline)
-        if signals.request_finished.receivers:
-            signals.request_finished.send(app, _async_wrapper=app.ensure_sync, response=response)
+        if request_finished.receivers:
+            request_finished.send(app, _async_wrapper=app.ensure_sync, response=response)
     except Exception:
         if not from_error_handler:
             raise
@@ -408,8 +414,10 @@ def teardown_request(ctx: Any, app: Any, exc: BaseException | None, inline: bool
     """Run every `teardown_request` function, a blueprint's before the application's, each scope's
     last registered first, and the signal. Returns the errors."""
     functions = app.teardown_request_funcs
-    hooks = [hook for name in ctx._scopes()[1] for hook in functions.get(name, ())[::-1]]
-    return (yield from run_all(app, hooks, signals.request_tearing_down, exc, inline))
+    hooks: Hooks = []
+    for name in ctx._scopes()[1]:
+        hooks += functions.get(name, ())[::-1]
+    return run_all(app, hooks, request_tearing_down, exc, inline)
 
 
 def teardown_appcontext(app: Any, exc: BaseException | None, inline: bool) -> Part:
@@ -418,7 +426,7 @@ def teardown_appcontext(app: Any, exc: BaseException | None, inline: bool) -> Pa
     Returns the errors.
     """
     hooks = app.teardown_appcontext_funcs[::-1]
-    return (yield from run_all(app, hooks, signals.appcontext_tearing_down, exc, inline))
+    return run_all(app, hooks, appcontext_tearing_down, exc, inline)
 
 
 def run_all(app: Any, hooks: Hooks, signal: Any, exc: BaseException | None, inline: bool) -> Part:

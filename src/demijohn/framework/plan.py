@@ -126,8 +126,6 @@ class Plans:
 
     def __init__(self, app: Any, stock_class: type) -> None:
         self._stock = _functions_of(stock_class)
-        #: What `do_teardown_appcontext` is while nobody overrides it; each app context asks.
-        self.own_teardown = self._stock[STEPS.index("do_teardown_appcontext")]
         self._stock_class = stock_class
         self.scopes_of = _ScopesOf()
         self._kinds = _Kinds()
@@ -152,6 +150,11 @@ class Plans:
     def forget(self, app: Any) -> None:
         """A step was set or deleted: look again."""
         self.overrides = Overrides(app, self._stock)
+        #: What the class's `do_teardown_appcontext` is while nobody overrides it, None where the
+        #: instance does. Each app context asks.
+        self.own_teardown: Any = None
+        if "do_teardown_appcontext" not in vars(app):
+            self.own_teardown = self._stock[STEPS.index("do_teardown_appcontext")]
         self.wrapped = _AllWrapped() if self.overrides.ensure_sync else self._kinds
 
     def opens_session_late(self, interface: Any) -> bool:

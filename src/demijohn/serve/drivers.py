@@ -43,7 +43,7 @@ def enclosing(app: Any, mark: ClientMark | None) -> tuple[Context, Any]:
         app_ctx is not None
         and not mark.isolated
         and app_ctx.app is app
-        and not app_ctx._made_at_edge
+        and not getattr(app_ctx, "_made_at_edge", False)
         and not app_ctx.ended
     ):
         joined = app_ctx
