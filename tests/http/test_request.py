@@ -270,7 +270,9 @@ def test_construction_computes_the_method_alone() -> None:
     """A new request holds its environ, and of what can be made of it the method, which all use."""
     environ = create_environ("/a?b=c")
     request = Request(environ)
-    assert vars(request) == {"environ": environ, "shallow": False, "method": "GET"}
+    unset = {"url_rule": None, "view_args": None, "routing_exception": None, "_form_loaded": False}
+    own = {"environ": environ, "shallow": False, "method": "GET"}
+    assert vars(request) == own | unset
     assert environ["werkzeug.request"] is request
 
 
