@@ -204,11 +204,12 @@ def __getattribute__(self, name, get=get, getattr=getattr):
     except (AttributeError, LookupError):
         return missing(name)
 
-def __setattr__(self, name, value, get=get, setattr=setattr):
+def __setattr__(self, name, value, get=get, setattr=setattr, unmade=unmade):
     try:
-        setattr(get().{held}, name, value)
+        target = get().{held}
     except (AttributeError, LookupError):
-        setattr(resolve(), name, value)
+        target = unmade
+    setattr(resolve() if target is unmade else target, name, value)
 """
 _THROUGH_CONTEXT = """\
 def __getattribute__(self, name, get=get, getattr=getattr):
@@ -268,6 +269,6 @@ def make_proxy(
 
     source = _THROUGH_CONTEXT if held is None else _THROUGH_ATTRIBUTE.format(held=held)
     members: dict[str, Any] = {"__slots__": (), "_resolve": staticmethod(resolve)}
-    exec(source, {"get": var.get, "missing": missing, "resolve": resolve}, members)
+    exec(source, {"get": var.get, "missing": missing, "resolve": resolve, "unmade": UNMADE}, members)
     proxy_type = type("Proxy", (Proxy,), members)
     return proxy_type()

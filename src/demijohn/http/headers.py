@@ -231,9 +231,11 @@ class Headers(WerkzeugHeaders):
                 check_value(value)
             items = self._list
             lowered = key.lower()
+            # For other letters than ASCII's, lower() may change the length.
+            size = len(key) if lowered.isascii() else None
             index = 0
             for name, _ in items:
-                if name.lower() == lowered:
+                if (size is None or len(name) == size) and name.lower() == lowered:
                     break
                 index += 1
             else:

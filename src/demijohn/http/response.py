@@ -44,6 +44,7 @@ _CONTENT_TYPES: t.Final = {
     mimetype: get_content_type(mimetype, "utf-8")
     for mimetype in ("text/html", "text/plain", "application/json")
 }
+_new: t.Final = object.__new__
 # What a response made or sent by the short way bypasses.
 _MADE_BY: t.Final = ("set_data", "data", "status", "status_code", "_clean_status")
 _SENT_BY: t.Final = (
@@ -87,7 +88,11 @@ class Response(WerkzeugResponse):
 
         plain = cls.__setattr__ is object.__setattr__ and not hasattr(cls, "headers")
         cls._stock_making = plain and untouched(_MADE_BY)
-        cls._stock_init = cls._stock_making and cls.__init__ is Response.__init__
+        cls._stock_init = (
+            cls._stock_making
+            and cls.__init__ is Response.__init__
+            and cls.__new__ is object.__new__
+        )
         cls._stock_sending = plain and untouched(_SENT_BY)
 
     def __init__(
@@ -152,8 +157,8 @@ class Response(WerkzeugResponse):
         be good: nothing is checked, and `status` has to be the line for `status_code`."""
         if not (cls._stock_init and cls.automatically_set_content_length):
             return cls(body, status, content_type=content_type)
-        self = cls.__new__(cls)
-        headers = Headers.__new__(Headers)
+        self = _new(cls)
+        headers = _new(Headers)
         headers._list = [("Content-Type", content_type), ("Content-Length", str(len(body)))]
         self.headers = headers
         self._status = status
@@ -246,18 +251,21 @@ def finish(response: object, environ: WSGIEnvironment) -> Finished | None:
     is sent. `None` means that the response wants to be called: it is no Werkzeug response, or its
     class overrides `__call__`. Raises `ValueError` for control characters in headers.
     """
-    if not isinstance(response, WerkzeugResponse):
-        return None
     if isinstance(response, Response) and response._stock_sending:
         body = response.response
         headers = response.headers
+        kind = type(body)
         if (
-            (type(body) is list or type(body) is tuple)
+            (kind is list or kind is tuple)
             and type(headers) is Headers
             and not response.direct_passthrough
         ):
-            return _finish_sequence(response, body, headers._list, environ)
+            return _finish_sequence(
+                response, body, headers._list, environ
+            )
         return _finish_by_methods(response, environ, _is_plain(body, environ))
+    if not isinstance(response, WerkzeugResponse):
+        return None
     cls = type(response)
     if cls.__call__ is not WerkzeugResponse.__call__:
         return None
@@ -281,6 +289,8 @@ def _finish_sequence(
     for name, value in items:
         # "location", "content-length" and "content-location" by their lengths first.
         size = len(name)
+        if size not in {8, 14, 16}:
+            continue
         if size == 14 and name.lower() == "content-length":
             length = True
         elif size == 8 and name.lower() == "location":
@@ -292,7 +302,7 @@ def _finish_sequence(
         elif size == 16 and name.lower() == "content-location":
             return _finish_by_methods(response, environ, True)
     code = response._status_code
-    if code < 200 or code == 204 or code == 304:
+    if code != 200 and (code < 200 or code == 204 or code == 304):
         return _finish_by_methods(response, environ, True)
     chunks: cabc.Iterable[bytes] = body
     for chunk in body:

@@ -61,7 +61,9 @@ class Map(WerkzeugMap):
     either: it concerns only rules added later.
     """
 
-    version: int = 0
+    # Werkzeug's constructor sets the first. It stands on no class: attributes that do are reached
+    # ten times slower (CPython 3.11), and each request asks for this one.
+    version: int
 
     # A source of unique numbers, shared so that the maps of one process never agree by chance. A
     # version is drawn after the change, so who reads it sees the change.
@@ -309,27 +311,27 @@ def _matcher(url_map: WerkzeugMap, first: Node) -> Callable[[str, str], Answer]:
         if quick is not None and tail and tail not in quick[0]:
             # The commonest path with variables ends in its only one. Here, and not in a function
             # of its own, for 60 ns of 550; a None leaves the answer to the walk.
-            for digits, rules in quick[1]:
+            for digits, rule, converters, name, convert, last in quick[1]:
                 if digits and not tail.isdecimal():
                     continue
-                for rule, converters, name, convert in rules:
-                    methods = rule.methods
-                    if methods is None or method in methods:
-                        if (
-                            rule.alias
-                            or rule.websocket
-                            or rule.redirect_to is not None
-                            or rule._converters is not converters
-                        ):
-                            break
-                        try:
-                            args = {name: tail if convert is None else convert(tail)}
-                        except ValueError:
-                            break
-                        if rule.defaults:
-                            args.update(rule.defaults)
-                        return rule, args
-                break
+                methods = rule.methods
+                if methods is None or method in methods:
+                    if (
+                        rule.alias
+                        or rule.websocket
+                        or rule.redirect_to is not None
+                        or rule._converters is not converters
+                    ):
+                        break
+                    try:
+                        args = {name: tail if convert is None else convert(tail)}
+                    except ValueError:
+                        break
+                    if rule.defaults:
+                        args.update(rule.defaults)
+                    return rule, args
+                if last:
+                    break
         elif (rules_here := rules_of(path)) is not None:
             answer = _exact_answer(rules_here, method)
             if answer is not None:

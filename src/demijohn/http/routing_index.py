@@ -307,12 +307,12 @@ def _loose(node: Node, values: tuple[str, ...], method: str, seen: Seen) -> Foun
     return None
 
 
-#: A rule whose one value is the path's last segment: the rule, its converters, the value's name
-#: and the conversion.
-QuickRule: TypeAlias = tuple[Rule, dict[str, BaseConverter], str, Callable[[str], Any] | None]
-
-#: An edge that takes the last segment: whether it wants digits, and the rules behind it.
-QuickEdge: TypeAlias = tuple[bool, tuple[QuickRule, ...]]
+#: A rule behind an edge that takes the path's last segment: whether the edge wants digits; the
+#: rule, its converters, the value's name and the conversion; whether it is the edge's last rule, so
+#: that the walk must see to what follows.
+QuickEdge: TypeAlias = tuple[
+    bool, Rule, dict[str, BaseConverter], str, Callable[[str], Any] | None, bool
+]
 
 
 class Shortcuts:
@@ -347,8 +347,12 @@ def _quick_edges(node: Node) -> tuple[QuickEdge, ...]:
     """Return the first edges of a node, as far as they are simple; the rest is left to the walk."""
     edges: list[QuickEdge] = []
     for kind, child, _ in node.dynamic:
-        if kind > DIGITS or not all(leaf.plain and leaf.quick for leaf in child.leaves):
+        leaves = child.leaves
+        if kind > DIGITS or not leaves or not all(leaf.plain and leaf.quick for leaf in leaves):
             break
-        rules = [(leaf.rule, leaf.converters, *leaf.steps[0]) for leaf in child.leaves]
-        edges.append((kind == DIGITS, tuple(rules)))
+        digits = kind == DIGITS
+        edges += [
+            (digits, leaf.rule, leaf.converters, *leaf.steps[0], leaf is leaves[-1])
+            for leaf in leaves
+        ]
     return tuple(edges)
