@@ -363,7 +363,11 @@ def finalize(
             body, content_type = plain
             response = _build(body, content_type)
     if response is None:
-        response = app.make_response(rv)
+        try:
+            response = app.make_response(rv)
+        except BaseException:
+            _discard(app, rv)
+            raise
     try:
         if overrides.process_response:
             response = yield from call(app, app.process_response, inline, response)
@@ -371,8 +375,9 @@ def finalize(
             response = yield from process_response(ctx, app, response, inline)
         if request_finished.receivers:
             request_finished.send(app, _async_wrapper=app.ensure_sync, response=response)
-    except Exception:
-        if not from_error_handler:
+    except BaseException as error:
+        if not (from_error_handler and isinstance(error, Exception)):
+            _discard(app, response)
             raise
         app.logger.exception("Request finalizing failed with an error while handling an error")
     if ctx._sharing is None:
@@ -380,6 +385,21 @@ def finalize(
     else:
         ctx._now_final()
     return response
+
+
+def _discard(app: Any, rv: Any) -> None:
+    """Close the body of an answer that will not be sent.
+
+    The error that stopped it keeps the answer alive for as long as it is handled, and a stream in
+    it would hold the context's end back until then.
+    """
+    body = rv[0] if isinstance(rv, tuple) and rv else getattr(rv, "response", rv)
+    close = getattr(body, "close", None)
+    if callable(close):
+        try:
+            close()
+        except Exception:
+            app.logger.exception("Closing a body that will not be sent failed")
 
 
 def process_response(ctx: Any, app: Any, response: Any, inline: bool) -> Part:

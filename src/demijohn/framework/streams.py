@@ -7,6 +7,7 @@ pushed if they are not current and popped after it, so the code that steps sees 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from functools import update_wrapper
 from typing import Any, Generic, ParamSpec, TypeVar, overload
@@ -25,32 +26,49 @@ class ContextStream(Generic[T]):
     def __init__(self, ctx: RequestContext, iterator: Iterator[T]) -> None:
         self._ctx = ctx
         self._iterator: Iterator[T] | None = iterator
+        # Held by whoever steps or closes: a second one is refused, and changes nothing.
+        self._busy = threading.Lock()
         self._hold = ctx.hold()
 
     def __iter__(self) -> Iterator[T]:
         return self
 
     def __next__(self) -> T:
-        iterator = self._iterator
-        if iterator is None:
-            raise StopIteration
+        self._enter()
         try:
-            step: T = self._borrowing(iterator.__next__)
-        except StopIteration:
-            self.close()
-            raise
-        except BaseException as error:
-            self._finish(error)
-            raise
-        return step
+            iterator = self._iterator
+            if iterator is None:
+                raise StopIteration
+            try:
+                step: T = self._borrowing(iterator.__next__)
+            except StopIteration:
+                self._finish(None)
+                raise
+            except BaseException as error:
+                self._finish(error)
+                raise
+            return step
+        finally:
+            self._busy.release()
 
     def close(self) -> None:
-        """Close the iterator in its context, and let go of that; once."""
-        self._finish(None)
+        """Close the iterator in its context, and let go of that; once.
+
+        Raises `RuntimeError`, and changes nothing, while other code steps.
+        """
+        self._enter()
+        try:
+            self._finish(None)
+        finally:
+            self._busy.release()
 
     def __del__(self) -> None:
         if "_hold" in self.__dict__:
             self._finish(None)
+
+    def _enter(self) -> None:
+        if not self._busy.acquire(blocking=False):
+            raise RuntimeError("This stream is being stepped by other code at this moment.")
 
     def _finish(self, error: BaseException | None) -> None:
         iterator, self._iterator = self._iterator, None

@@ -84,13 +84,22 @@ def _end(
 ) -> None:
     """Let the pipeline run the end, and say what it raised."""
     mark = environ.get(CLIENT_KEY)
-    if mark is not None:
-        mark.record(ctx)
     try:
-        errors = request.send(error)
+        if mark is not None:
+            mark.record(ctx)
+    finally:
+        # Whatever a client's snapshot met: the context ends.
+        errors = _resume(request, error)
+    if errors is not None:
+        report_errors(app, mark, errors, repr(ctx))
+
+
+def _resume(request: Any, error: BaseException | None) -> list[BaseException] | None:
+    try:
+        errors: list[BaseException] = request.send(error)
     except StopIteration:
-        return
-    report_errors(app, mark, errors, repr(ctx))
+        return None
+    return errors
 
 
 def _preserve(environ: WSGIEnvironment, ctx: Any) -> None:
