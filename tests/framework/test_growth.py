@@ -288,7 +288,6 @@ def test_nothing_is_kept_alive(name: str) -> None:
         gc.enable()
 
 
-@pytest.mark.xfail(reason="pipeline.handle_exception's frame keeps the error that it raises")
 def test_a_propagating_error_is_released_by_its_catcher() -> None:
     """An exception that left the application keeps its request alive only as long as somebody keeps
     it.

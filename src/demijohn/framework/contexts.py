@@ -19,7 +19,7 @@ from ..context.errors import SessionReadOnly
 from ..context.lifecycle import State
 from ..context.namespace import Namespace
 from ..context.proxy import UNMADE
-from ..context.stack import Context, Hold
+from ..context.stack import Context
 from ..http.request import Request
 from . import pipeline
 from .globals import _cv_app, _cv_request, app_stack, request_stack
@@ -270,7 +270,6 @@ class RequestContext(Context, stack=request_stack):
     # What few requests set and no edge reads stands on the class.
     flashes: list[tuple[str, str]] | None = None
     _parent: RequestContext | None = None
-    _app_hold: Hold | None = None
 
     def __init__(
         self,
@@ -472,24 +471,6 @@ class RequestContext(Context, stack=request_stack):
         elif not app._plans.opens_session_late(app.session_interface):
             self._open_session()
         self.match_request()
-
-    def _leave(self) -> bool:
-        if not super()._leave():
-            return False
-        if self.app_ctx is not None:
-            # What the request stands on lives as long as the request does.
-            self._app_hold = self.app_ctx.hold()
-        return True
-
-    def _end_here(self, exc: BaseException | None) -> list[BaseException] | None:
-        errors = super()._end_here(exc)
-        hold, self._app_hold = self._app_hold, None
-        if hold is not None:
-            try:
-                hold.release(exc)
-            except BaseException as error:
-                errors = [*(errors or ()), error]
-        return errors
 
     def _run_end(self, exc: BaseException | None) -> list[BaseException] | None:
         errors: list[BaseException] | None = None

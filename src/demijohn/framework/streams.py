@@ -28,6 +28,8 @@ class ContextStream(Generic[T]):
         self._iterator: Iterator[T] | None = iterator
         # Held by whoever steps or closes: a second one is refused, and changes nothing.
         self._busy = threading.Lock()
+        # The app context that the request runs with, joined or its own, is needed as well.
+        self._app_hold = ctx.app_ctx.hold() if ctx.app_ctx is not None else None
         self._hold = ctx.hold()
 
     def __iter__(self) -> Iterator[T]:
@@ -79,7 +81,11 @@ class ContextStream(Generic[T]):
             if close is not None:
                 self._borrowing(close)
         finally:
-            self._hold.release(error)
+            try:
+                self._hold.release(error)
+            finally:
+                if self._app_hold is not None:
+                    self._app_hold.release(error)
 
     def _borrowing(self, step: Callable[[], R]) -> R:
         ctx = self._ctx
