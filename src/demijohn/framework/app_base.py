@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, AnyStr, NoReturn, TypeVar
+from typing import IO, TYPE_CHECKING, Any, AnyStr, NoReturn, TypeVar, cast
 
 import werkzeug.utils
 from werkzeug.exceptions import BadRequest, BadRequestKeyError, HTTPException
@@ -204,14 +204,14 @@ class AppBase(AppSetup):
     def do_teardown_request(self, exc: BaseException | None = _UNSET) -> None:
         """Run the `teardown_request` functions and the signal, all of them, whatever they raise."""
         exc = pipeline.handled_exception() if exc is _UNSET else exc
-        errors = pipeline.step_sync(pipeline.teardown_request(_current_request(), self, exc, True))
-        raise_errors(errors, "Errors in teardown functions of a request")
+        errors = pipeline.teardown_request(_current_request(), self, exc, True)
+        raise_errors(cast("list[BaseException]", errors), "Errors in teardown functions of a request")
 
     def do_teardown_appcontext(self, exc: BaseException | None = _UNSET) -> None:
         """Run the `teardown_appcontext` functions and the signal, all of them."""
         exc = pipeline.handled_exception() if exc is _UNSET else exc
-        errors = pipeline.step_sync(pipeline.teardown_appcontext(self, exc, True))
-        raise_errors(errors, "Errors in teardown functions of an application context")
+        errors = pipeline.teardown_appcontext(self, exc, True)
+        raise_errors(cast("list[BaseException]", errors), "Errors in teardown functions of an application context")
 
     # -- async functions ----------------------------------------------------------------------
 

@@ -6,13 +6,14 @@ The answer is always Werkzeug's. The rules of the index are `http.routing`'s; bu
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map as WerkzeugMap
 
 from ..context.proxy import UNMADE
-from ..http.routing import Miss, RouteIndex
+from ..http.routing import Answer, Miss, RouteIndex
 
 _MOST_HOSTS = 64
 
@@ -20,10 +21,14 @@ _MOST_HOSTS = 64
 class Matcher:
     """One application's way from a request to a rule."""
 
-    __slots__ = ("_hosts", "_index")
+    __slots__ = ("_find", "_hosts", "_index", "_map", "_version")
 
     def __init__(self) -> None:
         self._index: RouteIndex | None = None
+        # Of the index: the map, None where that has no version, the version, and the way in.
+        self._map: WerkzeugMap | None = None
+        self._version: int | None = None
+        self._find: Callable[[str, str], Answer] = lambda path, method: None
         # Hosts that the URL map accepted: what is left to check of them is nothing. Bounded,
         # because clients choose them.
         self._hosts: set[str] = set()
@@ -45,16 +50,10 @@ class Matcher:
                 and not app._plans.overrides.create_url_adapter
             ):
                 url_map = app.url_map
-                index = self._index
                 # A version names one state of one map; a map of another class has none.
-                if (
-                    index is None
-                    or index.url_map is not url_map
-                    or index.version is None
-                    or url_map.version != index.version  # type: ignore[attr-defined]
-                ):
-                    index = self._index_of(url_map)
-                answer = index.match(environ.get("PATH_INFO", "/"), request.method)
+                if url_map is not self._map or url_map.version is not self._version:
+                    self._look_at(url_map)
+                answer = self._find(environ.get("PATH_INFO", "/"), request.method)
                 if type(answer) is tuple:
                     request.url_rule, request.view_args = answer
                     return
@@ -68,12 +67,14 @@ class Matcher:
             # this frame, and with it the request, alive.
             error.__traceback__ = None
 
-    def _index_of(self, url_map: WerkzeugMap) -> RouteIndex:
-        """A fresh index; for a map of another class than ours it is asked whether it is."""
+    def _look_at(self, url_map: WerkzeugMap) -> None:
+        """See to a fresh index; for a map of another class than ours it is asked whether it is."""
         index = self._index
         if index is None or index.url_map is not url_map or not index.fresh():
             index = self._index = RouteIndex(url_map)
-        return index
+        self._map = None if index.version is None else url_map
+        self._version = index.version
+        self._find = index.match
 
     def _match_by_adapter(self, ctx: Any, request: Any, host: str | None) -> None:
         adapter = ctx.url_adapter

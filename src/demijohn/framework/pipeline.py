@@ -434,40 +434,39 @@ def process_response(ctx: Any, app: Any, response: Any, inline: bool) -> Part:
 # -- ends -----------------------------------------------------------------------------------------
 
 Hooks: TypeAlias = list[Callable[..., Any]]
+Errors: TypeAlias = list[BaseException] | Generator[Any, Any, list[BaseException]]
+"""What an end raised: the list, or where its functions are handed out the part that returns it."""
 
 
-def teardown_request(ctx: Any, app: Any, exc: BaseException | None, inline: bool) -> Part:
+def teardown_request(ctx: Any, app: Any, exc: BaseException | None, inline: bool) -> Errors:
     """Run every `teardown_request` function, a blueprint's before the application's, each scope's
-    last registered first, and the signal. Returns the errors."""
+    last registered first, and the signal."""
     functions = app.teardown_request_funcs
     hooks: Hooks = []
     for name in ctx._scopes()[1]:
-        hooks += functions.get(name, ())[::-1]
+        if name in functions:
+            hooks += functions[name][::-1]
     return run_all(app, hooks, request_tearing_down, exc, inline)
 
 
-def teardown_appcontext(app: Any, exc: BaseException | None, inline: bool) -> Part:
-    """Run every `teardown_appcontext` function, last registered first, and the signal.
-
-    Returns the errors.
-    """
+def teardown_appcontext(app: Any, exc: BaseException | None, inline: bool) -> Errors:
+    """Run every `teardown_appcontext` function, last registered first, and the signal."""
     hooks = app.teardown_appcontext_funcs[::-1]
     return run_all(app, hooks, appcontext_tearing_down, exc, inline)
 
 
-def run_all(app: Any, hooks: Hooks, signal: Any, exc: BaseException | None, inline: bool) -> Part:
+def run_all(
+    app: Any, hooks: Hooks, signal: Any, exc: BaseException | None, inline: bool
+) -> Errors:
     """Run teardown functions, then send the signal of that end, if any.
 
     Invariant: whatever one of them raises, the next one runs. Returns what they raised.
     """
+    if not inline:
+        return _hand_out_all(app, hooks, signal, exc)
     errors: list[BaseException] = []
     wrapped = app._plans.wrapped
     for hook in hooks:
-        if not inline:
-            done, value = yield Call(hook, (exc,))
-            if not done:
-                errors.append(value)
-            continue
         try:
             direct = not wrapped[hook]
         except TypeError:
@@ -480,11 +479,30 @@ def run_all(app: Any, hooks: Hooks, signal: Any, exc: BaseException | None, inli
         except BaseException as error:
             errors.append(error)
     if signal is not None and signal.receivers:
-        try:
-            signal.send(app, _async_wrapper=app.ensure_sync, exc=exc)
-        except BaseException as error:
-            errors.append(error)
+        _send_end(app, signal, exc, errors)
     return errors
+
+
+def _hand_out_all(
+    app: Any, hooks: Hooks, signal: Any, exc: BaseException | None
+) -> Generator[Any, Any, list[BaseException]]:
+    errors: list[BaseException] = []
+    for hook in hooks:
+        done, value = yield Call(hook, (exc,))
+        if not done:
+            errors.append(value)
+    if signal is not None and signal.receivers:
+        _send_end(app, signal, exc, errors)
+    return errors
+
+
+def _send_end(
+    app: Any, signal: Any, exc: BaseException | None, errors: list[BaseException]
+) -> None:
+    try:
+        signal.send(app, _async_wrapper=app.ensure_sync, exc=exc)
+    except BaseException as error:
+        errors.append(error)
 
 
 def handled_exception() -> BaseException | None:
