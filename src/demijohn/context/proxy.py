@@ -269,6 +269,8 @@ def make_proxy(
 
     source = _THROUGH_CONTEXT if held is None else _THROUGH_ATTRIBUTE.format(held=held)
     members: dict[str, Any] = {"__slots__": (), "_resolve": staticmethod(resolve)}
-    exec(source, {"get": var.get, "missing": missing, "resolve": resolve, "unmade": UNMADE}, members)
+    exec(
+        source, {"get": var.get, "missing": missing, "resolve": resolve, "unmade": UNMADE}, members
+    )
     proxy_type = type("Proxy", (Proxy,), members)
     return proxy_type()

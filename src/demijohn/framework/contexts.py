@@ -77,6 +77,11 @@ class AppContext(Context, stack=app_stack):
         "app",
     )
 
+    if TYPE_CHECKING:
+        _made_at_edge: bool
+        _outcome: str | None
+        """What the request that brought this context tells of the end of both."""
+
     def __init__(self, app: Any) -> None:
         self.app = app
         self._g = UNMADE
@@ -203,7 +208,7 @@ class AppContext(Context, stack=app_stack):
 
 
 def _name_edge(ctx: Context) -> None:
-    """Note that an edge ended a context that nobody pushed; done at each end it would cost 10 ns."""
+    """Note that an edge ended a context that nobody pushed: 10 ns if it were done at each end."""
     if not hasattr(ctx, "_thread") and not hasattr(ctx, "_ended_by"):
         ctx._ended_by = _EDGE
 
@@ -409,7 +414,7 @@ class RequestContext(Context, stack=request_stack):
         return (
             self._opened is not None
             or self._after is not None
-            or bool(request_finished.receivers)
+            or len(request_finished.receivers) > 0
             or not app.session_interface.untouched(app, self.request.environ)
         )
 

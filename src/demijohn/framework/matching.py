@@ -49,7 +49,7 @@ class Matcher:
                 and not app.subdomain_matching
                 and not app._plans.overrides.create_url_adapter
             ):
-                url_map = app.url_map
+                url_map: Any = app.url_map
                 # A version names one state of one map; a map of another class has none.
                 if url_map is not self._map or url_map.version is not self._version:
                     self._look_at(url_map)

@@ -12,11 +12,6 @@ if TYPE_CHECKING:
     from ..http.request import RequestSettings
 
 
-def _current_settings() -> RequestSettings | None:
-    ctx = _cv_app.get(None)
-    return None if ctx is None else ctx.app
-
-
 class Request(HttpRequest):
     """The request that a view sees as `request`.
 
@@ -25,11 +20,13 @@ class Request(HttpRequest):
     """
 
     def _settings(self) -> RequestSettings | None:
-        return _current_settings()
+        ctx = _cv_app.get(None)
+        return None if ctx is None else ctx.app
 
 
 class Response(HttpResponse):
     """The response that views make and hooks see: Werkzeug's, of type HTML by default."""
 
     def _settings(self) -> RequestSettings | None:
-        return _current_settings()
+        ctx = _cv_app.get(None)
+        return None if ctx is None else ctx.app

@@ -24,10 +24,11 @@ def parse_pairs(text: str) -> list[tuple[str, str]]:
     0.2 us where `parse_qsl` takes 0.9 (one pair, CPython 3.11).
     """
     pairs = []
+    quoted = "%" in text or "+" in text
     for part in text.split("&"):
         if part:
             name, _, value = part.partition("=")
-            pairs.append((_unquote(name), _unquote(value)))
+            pairs.append((_unquote(name), _unquote(value)) if quoted else (name, value))
     return pairs
 
 

@@ -182,10 +182,9 @@ class DefaultJSONProvider(JSONProvider):
 
         0.3 µs less than the other way: one comparison says that nothing was.
         """
-        own = self.__dict__
         if (
             type(self) is DefaultJSONProvider
-            and (len(own) == 1 or (len(own) == 2 and "_kept" in own))
+            and (len(own := self.__dict__) == 1 or (len(own) == 2 and "_kept" in own))
             and _settings_of(DefaultJSONProvider) == _SETTINGS
         ):
             if self._app.debug:

@@ -364,13 +364,12 @@ class Request(WerkzeugRequest):
         environ = self.environ
         length: str = environ.get("CONTENT_LENGTH", "")
         if (
-            not self._stock_body
+            not (self._stock_body and length.isdecimal() and length.isascii() and len(length) < 18)
             or self._body_taken is not None
             or self.shallow
             or "stream" in self.__dict__
             or "wsgi.input_terminated" in environ
             or "HTTP_TRANSFER_ENCODING" in environ
-            or not _is_plain_number(length)
         ):
             return None
         size = int(length)

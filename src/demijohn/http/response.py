@@ -252,7 +252,7 @@ def finish(response: object, environ: WSGIEnvironment) -> Finished | None:
     class overrides `__call__`. Raises `ValueError` for control characters in headers.
     """
     if isinstance(response, Response) and response._stock_sending:
-        body = response.response
+        body: t.Any = response.response
         headers = response.headers
         kind = type(body)
         if (
