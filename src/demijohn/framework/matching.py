@@ -26,7 +26,7 @@ class Matcher:
     def __init__(self) -> None:
         self._index: RouteIndex | None = None
         # Of the index: the map, None where that has no version, the version, and the way in.
-        self._map: WerkzeugMap | None = None
+        self._map: Any = None
         self._version: int | None = None
         self._find: Callable[[str, str], Answer] = lambda path, method: None
         # Hosts that the URL map accepted: what is left to check of them is nothing. Bounded,

@@ -231,20 +231,16 @@ class Headers(WerkzeugHeaders):
                 check_value(value)
             items = self._list
             lowered = key.lower()
-            # For other letters than ASCII's, lower() may change the length.
-            size = len(key) if lowered.isascii() else None
-            index = 0
-            for name, _ in items:
-                if (size is None or len(name) == size) and name.lower() == lowered:
-                    break
-                index += 1
-            else:
-                items.append((key, value))
-                return
-            items[index] = (key, value)
-            index += 1
-            if index < len(items):
-                items[index:] = [pair for pair in items[index:] if pair[0].lower() != lowered]
+            if key.isascii():
+                size = len(key)
+                for name, _ in items:
+                    # The length first: 10 ns for most names, where lower() takes 35.
+                    if len(name) == size and name.lower() == lowered:
+                        break
+                else:
+                    items.append((key, value))
+                    return
+            _replace(items, lowered, (key, value))
         elif isinstance(key, slice):
             pairs = [(name, str(item)) for name, item in value]
             check_all(pairs)
@@ -271,6 +267,17 @@ class Headers(WerkzeugHeaders):
         if not value.isprintable():
             check_value(value)
         self._list.append((key, value))
+
+
+def _replace(items: list[tuple[str, str]], lowered: str, pair: tuple[str, str]) -> None:
+    """Puts `pair` where the first of that name is, and takes the others away."""
+    for index, (name, _) in enumerate(items):
+        if name.lower() == lowered:
+            items[index] = pair
+            rest = items[index + 1 :]
+            items[index + 1 :] = [other for other in rest if other[0].lower() != lowered]
+            return
+    items.append(pair)
 
 
 def _with_options(value: t.Any, options: dict[str, t.Any]) -> t.Any:
