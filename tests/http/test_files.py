@@ -17,9 +17,11 @@ import flask
 import pytest
 import werkzeug.security
 import werkzeug.utils
+import werkzeug.wrappers.response
 from hypothesis import example, given
 from hypothesis import strategies as st
 from werkzeug.exceptions import NotFound
+from werkzeug.http import http_date
 from werkzeug.wrappers import Response
 
 from demijohn.http.files import (
@@ -59,8 +61,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`Expires` is counted from a fixed moment."""
-    monkeypatch.setattr(werkzeug.utils, "time", lambda: 1_700_000_000.0)
+    """It is always the same moment: for `Expires`, and for the `Date` of conditional responses."""
+    now = 1_700_000_000
+    monkeypatch.setattr(werkzeug.utils, "time", lambda: float(now))
+    monkeypatch.setattr(werkzeug.wrappers.response, "http_date", lambda: http_date(now))
 
 
 @pytest.fixture
