@@ -260,9 +260,7 @@ def finish(response: object, environ: WSGIEnvironment) -> Finished | None:
             and type(headers) is Headers
             and not response.direct_passthrough
         ):
-            return _finish_sequence(
-                response, body, headers._list, environ
-            )
+            return _finish_sequence(response, body, headers._list, environ)
         return _finish_by_methods(response, environ, _is_plain(body, environ))
     if not isinstance(response, WerkzeugResponse):
         return None
