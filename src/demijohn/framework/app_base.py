@@ -205,13 +205,18 @@ class AppBase(AppSetup):
         """Run the `teardown_request` functions and the signal, all of them, whatever they raise."""
         exc = pipeline.handled_exception() if exc is _UNSET else exc
         errors = pipeline.teardown_request(_current_request(), self, exc, True)
-        raise_errors(cast("list[BaseException]", errors), "Errors in teardown functions of a request")
+        raise_errors(
+            cast("list[BaseException]", errors), "Errors in teardown functions of a request"
+        )
 
     def do_teardown_appcontext(self, exc: BaseException | None = _UNSET) -> None:
         """Run the `teardown_appcontext` functions and the signal, all of them."""
         exc = pipeline.handled_exception() if exc is _UNSET else exc
         errors = pipeline.teardown_appcontext(self, exc, True)
-        raise_errors(cast("list[BaseException]", errors), "Errors in teardown functions of an application context")
+        raise_errors(
+            cast("list[BaseException]", errors),
+            "Errors in teardown functions of an application context",
+        )
 
     # -- async functions ----------------------------------------------------------------------
 

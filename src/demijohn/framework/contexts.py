@@ -176,9 +176,7 @@ class AppContext(Context, stack=app_stack):
     def _idle(self) -> bool:
         app = self.app
         return not (
-            app.teardown_appcontext_funcs
-            or appcontext_tearing_down.receivers
-            or self._overridden()
+            app.teardown_appcontext_funcs or appcontext_tearing_down.receivers or self._overridden()
         )
 
     def _overridden(self) -> bool:

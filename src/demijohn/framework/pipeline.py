@@ -455,9 +455,7 @@ def teardown_appcontext(app: Any, exc: BaseException | None, inline: bool) -> Er
     return run_all(app, hooks, appcontext_tearing_down, exc, inline)
 
 
-def run_all(
-    app: Any, hooks: Hooks, signal: Any, exc: BaseException | None, inline: bool
-) -> Errors:
+def run_all(app: Any, hooks: Hooks, signal: Any, exc: BaseException | None, inline: bool) -> Errors:
     """Run teardown functions, then send the signal of that end, if any.
 
     Invariant: whatever one of them raises, the next one runs. Returns what they raised.
