@@ -178,6 +178,28 @@ def test_a_successor_over_a_borrower_that_is_left() -> None:
     assert ctx.ends == 2
 
 
+def test_a_successor_over_borrowers_of_the_last_life() -> None:
+    """Pushes of two lives in one place, borrows too, are popped in the reverse of their order."""
+    kind = new_kind()
+    ctx, others = kind("ctx"), [kind(str(n)) for n in range(3)]
+    for other in others:
+        other.push()
+        ctx.push()
+    with pytest.warns(ContextWarning):
+        thread(ctx.pop)
+    ctx.push()
+    assert ctx.ends == 1
+    ctx.pop()
+    assert ctx.ends == 2
+    for other in reversed(others):
+        assert kind.stack.current is ctx
+        ctx.pop()
+        assert kind.stack.current is other
+        other.pop()
+    assert kind.stack.current is None
+    assert ctx.ends == 2
+
+
 def test_a_successor_elsewhere_while_the_first_push_is_open() -> None:
     """A life begun in another thread after a foreign pop belongs to that thread; the pusher's pop
     ends nothing."""

@@ -26,7 +26,7 @@ from demijohn import (
     stream_with_context,
     url_for,
 )
-from demijohn.sessions import SecureCookieSession
+from demijohn.sessions import SecureCookieSession, SecureCookieSessionInterface
 
 CALLS = 1000
 FALLBACK = 8
@@ -258,6 +258,8 @@ class Watched:
 
         app.request_class = Request
         app.app_ctx_globals_class = G
+        # An interface of its own: the application class's is shared by all applications.
+        app.session_interface = SecureCookieSessionInterface()
         app.session_interface.session_class = Session
 
     def alive(self) -> dict[str, int]:

@@ -194,7 +194,10 @@ class Context:
         self._ended_by = Context._ended_by
         if self._token is not None:
             # A foreign pop ended the last life; its pusher has yet to restore its variable.
-            self._borrowed().append(_Borrow(self._token, self._needed))
+            # It came after the pushes of lives before it, and before the borrows of its own.
+            borrows = self._borrowed()
+            earlier = sum(borrow.early for borrow in borrows)
+            borrows.insert(earlier, _Borrow(self._token, self._needed))
         for borrow in self._borrows or ():
             borrow.early = True
 

@@ -263,6 +263,7 @@ class RequestContext(Context, stack=request_stack):
     __slots__ = (
         "_adapter",
         "_after",
+        "_at_edge",
         "_ended_at",
         "_ended_by",
         "_final",
@@ -305,6 +306,7 @@ class RequestContext(Context, stack=request_stack):
         self._final = False
         self._outcome = "ok"
         self._state = _NEW
+        self._at_edge = False
         self._token = self._holds = None
 
     @property
@@ -489,10 +491,22 @@ class RequestContext(Context, stack=request_stack):
         own = self._own_app_ctx
         if own is not None and own is self.app_ctx:
             own._outcome = self._outcome if exc is None else "error"
-        if self._parent is None:
-            self.app._plans.current(self.app)
-            errors = cast("list[BaseException]", self._teardown(exc, True))
-        return self._close_request(errors)
+        # The end's functions see the app context that the request ran with, whichever is on top.
+        below = self.app_ctx
+        covered = below is not None and _cv_app.get(None) is not below
+        token = _cv_app.set(below) if covered else None
+        try:
+            if self._parent is None:
+                self.app._plans.current(self.app)
+                errors = cast("list[BaseException]", self._teardown(exc, True))
+            return self._close_request(errors)
+        finally:
+            if token is not None:
+                _cv_app.reset(token)
+
+    def _end_here(self, exc: BaseException | None) -> list[BaseException] | None:
+        # What it ran with is made current by `_run_end`, ended or not; nothing is begun for an end.
+        return self._end(exc, None)
 
     def _teardown(self, exc: BaseException | None, inline: bool) -> pipeline.Errors:
         app = self.app
@@ -546,6 +560,7 @@ class RequestContext(Context, stack=request_stack):
         finally:
             self._token = _cv_request.set(self)
             self._state = _CURRENT
+            self._at_edge = True
         if self._opened is None and not app._plans.opens_session_late(app.session_interface):
             self._open_session()
         self.match_request()
@@ -582,6 +597,11 @@ class RequestContext(Context, stack=request_stack):
                 or overrides.do_teardown_request
                 or request_tearing_down.receivers
             ):
+                # A context that the view or the body left pushed covers neither.
+                if _cv_request.get(None) is not self:
+                    _cv_request.set(self)
+                if _cv_app.get(None) is not self.app_ctx:
+                    _cv_app.set(self.app_ctx)
                 ran = self._teardown(exc, inline)
                 errors = ran if type(ran) is list else (yield from ran)
             request = self.request
@@ -600,6 +620,8 @@ class RequestContext(Context, stack=request_stack):
         if own is not None and (token := own._token) is not None and own._state is _CURRENT:
             if looked_at:
                 own._state = _ENDING
+                if _cv_app.get(None) is not own:
+                    _cv_app.set(own)
                 ran = own._teardown(exc, inline)
                 more = ran if type(ran) is list else (yield from ran)
                 if more:

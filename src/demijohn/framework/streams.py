@@ -13,7 +13,7 @@ from functools import update_wrapper
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from .contexts import RequestContext
-from .globals import _cv_request
+from .globals import _cv_app, _cv_request
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -89,7 +89,10 @@ class ContextStream(Generic[T]):
 
     def _borrowing(self, step: Callable[[], R]) -> R:
         ctx = self._ctx
-        if _cv_request.get(None) is ctx or ctx.ended:
+        # At an edge the Context is the request's: what the body pushed over it is the body's own.
+        if ctx.ended or (
+            _cv_request.get(None) is ctx and (ctx._at_edge or _cv_app.get(None) is ctx.app_ctx)
+        ):
             return step()
         ctx.push()
         try:

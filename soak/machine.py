@@ -1,0 +1,77 @@
+"""Machine: random programs of context moves, checked against the model of `tests/machine`."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections import Counter
+from time import monotonic
+from typing import Any
+
+from hypothesis import HealthCheck, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from soak import SoakFailure
+from tools import proof
+
+SECONDS = 240.0
+EXAMPLES = 100
+STEPS = 50
+
+
+def subjects() -> Any:
+    """Return the module of the machines; it lies among the tests."""
+    tests = str(proof.ROOT / "tests")
+    if tests not in sys.path:
+        sys.path.insert(0, tests)
+    from machine import rules
+
+    return rules
+
+
+def run(seed: int, seconds: float, subject: str = "demijohn") -> dict[str, object]:
+    """Run programs for `seconds`, a hundred from each seed; return how much was done."""
+    rules = subjects()
+    chance = random.Random(seed)
+    moves: Counter[str] = Counter()
+    batches = 0
+    end = monotonic() + seconds
+    try:
+        while not batches or monotonic() < end:
+            number = chance.randrange(2**32)
+            batches += 1
+            try:
+                run_batch(counting(rules.machine_on(subject), moves), number)
+            except Exception as error:
+                notes = "\n".join(getattr(error, "__notes__", []))
+                raise SoakFailure(f"programs of seed {number}: {error!r}\n{notes}") from error
+    finally:
+        rules.stop_places()
+    done = {name: moves[name] for name in sorted(moves)}
+    return {"programs": batches * EXAMPLES, "moves": sum(moves.values()), **done}
+
+
+def counting(machine: Any, moves: Counter[str]) -> Any:
+    """Return the machine with its moves counted, by what they do to a context."""
+
+    class Counting(machine):  # type: ignore[misc]
+        def act(self, *arguments: Any, **keywords: Any) -> Any:
+            moves[sys._getframe(1).f_code.co_name] += 1
+            return super().act(*arguments, **keywords)
+
+    return Counting
+
+
+def run_batch(machine: Any, number: int) -> None:
+    """Run one batch of programs; raises what the machine found, with the program as its notes."""
+    run_state_machine_as_test(
+        seed(number)(machine),
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=STEPS,
+            deadline=None,
+            database=None,
+            report_multiple_bugs=False,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

@@ -1,0 +1,192 @@
+"""What the machine has found, each as a test by itself, written as a program would do it."""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import pytest
+from werkzeug.test import EnvironBuilder
+
+from demijohn import (
+    Demijohn,
+    Response,
+    current_app,
+    g,
+    has_app_context,
+    request,
+    stream_with_context,
+)
+from demijohn.context import ContextWarning
+
+T = TypeVar("T")
+
+
+@pytest.fixture
+def log() -> list[str]:
+    """What the application's teardown functions saw."""
+    return []
+
+
+@pytest.fixture
+def app(log: list[str]) -> Demijohn:
+    """An application that logs its ends, and who is current in them."""
+    app = Demijohn("found", static_folder=None)
+
+    @app.teardown_request
+    def end_request(exc: BaseException | None) -> None:
+        log.append(f"request {g.get('name')} {current_app.name}")
+
+    @app.teardown_appcontext
+    def end_app(exc: BaseException | None) -> None:
+        log.append(f"app {g.get('name')}")
+
+    return app
+
+
+def in_thread(function: Callable[[], T]) -> T:
+    """Call a function on another thread."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function).result()
+
+
+def test_a_foreign_pop_of_a_request_ends_its_app_context(app: Demijohn, log: list[str]) -> None:
+    """A request context popped elsewhere ends with the app context that it brought, there, once."""
+    ctx = app.test_request_context()
+    ctx.push()
+    g.name = "mine"
+    with pytest.warns(ContextWarning):
+        in_thread(ctx.pop)
+    assert log == ["request mine found", "app mine"]
+    ctx.pop()
+    assert not has_app_context()
+    assert len(log) == 2
+
+
+def test_a_borrower_elsewhere_sees_the_app_context_that_was_joined(app: Demijohn) -> None:
+    """Pushed again on another thread, a request has the `g` it has here, also a joined one."""
+    with app.app_context():
+        g.name = "mine"
+        with app.test_request_context() as ctx:
+
+            def borrow() -> str:
+                with ctx:
+                    return str(g.name)
+
+            assert in_thread(borrow) == "mine"
+            with ctx:
+                assert g.name == "mine"
+        assert g.name == "mine"
+
+
+def test_teardown_functions_see_their_own_app_context(app: Demijohn, log: list[str]) -> None:
+    """`teardown_request` sees its request's app context though another one is current by then."""
+    other = Demijohn("other", static_folder=None)
+    outer, ctx, above = app.app_context(), app.test_request_context(), other.app_context()
+    outer.push()
+    g.name = "mine"
+    ctx.push()
+    above.push()
+    ctx.pop()
+    assert log == ["request mine found"]
+    above.pop()
+    ctx.push()
+    outer.pop()
+    ctx.pop()
+    assert log == ["request mine found", "app mine", "request mine found"]
+
+
+def test_a_failed_stream_puts_no_end_off(app: Demijohn, log: list[str]) -> None:
+    """A streamed answer that an after hook's error replaces does not keep the request from ending,
+    however long the error's traceback is kept."""
+    kept: list[Exception] = []
+
+    @app.after_request
+    def fail(response: Response) -> Response:
+        if not kept:
+            kept.append(LookupError("after"))
+            raise kept[0]
+        return response
+
+    @app.get("/")
+    def view() -> Response:
+        g.name = "view"
+        return Response(stream_with_context(iter("ab")))
+
+    app.logger.disabled = True
+    statuses: list[str] = []
+    app(EnvironBuilder("/").get_environ(), lambda status, *rest: statuses.append(status))
+    assert statuses == ["500 INTERNAL SERVER ERROR"]
+    assert log == ["request view found", "app view"]
+    kept.clear()
+    assert len(log) == 2
+
+
+def test_a_step_sees_its_own_app_context(app: Demijohn) -> None:
+    """A stream made by hand is stepped in its own contexts, under another app context as well."""
+    other = Demijohn("other", static_folder=None)
+
+    def generate() -> Iterator[str]:
+        yield f"{current_app.name} {g.name} {request.path}"
+
+    with app.test_request_context("/mine"):
+        g.name = "mine"
+        body = stream_with_context(generate())
+        with other.app_context():
+            assert list(body) == ["found mine /mine"]
+            assert current_app.name == "other"
+
+
+def test_a_stream_keeps_the_app_context_that_its_request_joined(
+    app: Demijohn, log: list[str]
+) -> None:
+    """An unfinished stream puts off the end of both contexts, whoever brought the lower one."""
+
+    def generate() -> Iterator[str]:
+        yield g.name
+        yield g.name
+
+    with app.app_context():
+        g.name = "mine"
+        with app.test_request_context():
+            body = stream_with_context(generate())
+    assert log == []
+    assert next(body) == "mine"
+    assert not has_app_context()
+    assert list(body) == ["mine"]
+    assert log == ["request mine found", "app mine"]
+
+
+def test_a_stream_is_not_closed_in_its_own_step(app: Demijohn, log: list[str]) -> None:
+    """A step that closes or steps its own stream is refused, and the stream goes on."""
+    made: list[Iterator[str]] = []
+
+    def generate() -> Iterator[str]:
+        for act in (next, lambda body: body.close()):
+            with pytest.raises(RuntimeError, match="being stepped"):
+                act(made[0])
+            yield "refused"
+
+    with app.test_request_context():
+        g.name = "mine"
+        made.append(stream_with_context(generate()))
+    assert list(made[0]) == ["refused", "refused"]
+    assert log == ["request mine found", "app mine"]
+
+
+def test_a_foreign_end_begins_no_app_context(app: Demijohn, log: list[str]) -> None:
+    """The foreign end of a request whose joined app context is over sees that one, no new one."""
+    outer, ctx = app.app_context(), app.test_request_context()
+    outer.push()
+    g.name = "mine"
+    ctx.push()
+    with pytest.warns(ContextWarning):
+        in_thread(outer.pop)
+        in_thread(ctx.pop)
+    assert log == ["app mine", "request mine found"]
+    contextvars.copy_context().run(lambda: None)
+    ctx.pop()
+    outer.pop()
+    assert len(log) == 2
