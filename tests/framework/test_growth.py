@@ -26,7 +26,7 @@ from demijohn import (
     stream_with_context,
     url_for,
 )
-from demijohn.sessions import SecureCookieSession, SecureCookieSessionInterface
+from demijohn.sessions import SecureCookieSession
 
 CALLS = 1000
 FALLBACK = 8
@@ -258,8 +258,8 @@ class Watched:
 
         app.request_class = Request
         app.app_ctx_globals_class = G
-        # An interface of its own: the application class's is shared by all applications.
-        app.session_interface = SecureCookieSessionInterface()
+        # One of its own: the class's is that of every application.
+        app.session_interface = type(app.session_interface)()
         app.session_interface.session_class = Session
 
     def alive(self) -> dict[str, int]:

@@ -95,8 +95,15 @@ class _Loop:
 
 def _close(runner: Any) -> None:
     # At exit other threads' loops may still be running: the process takes them along.
-    if not runner.get_loop().is_running():
+    if runner.get_loop().is_running():
+        return
+    try:
         runner.close()
+    except RuntimeError as error:
+        # Closing waits for the loop's executor in a thread, and from CPython 3.12 on none starts
+        # at exit any more. The executor's threads are joined by then, and the loop is closed.
+        if "interpreter shutdown" not in str(error):
+            raise
 
 
 def _thread_loop() -> _Loop:

@@ -76,7 +76,11 @@ def _serve(
         _end(app, ctx, environ, request, None)
     elif (errors := next(request, None)) is not None:
         report_errors(app, None, errors, repr(ctx))
-    return body
+    try:
+        return body
+    finally:
+        # From CPython 3.12 on the frames of a `Raised` error lead here: it must not stay.
+        answer = body = None
 
 
 def _end(
