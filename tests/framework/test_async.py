@@ -502,9 +502,7 @@ def test_where_gevent_patched_everything() -> None:
     assert done.stdout.strip() == f"{[f'/{n} /{n}' for n in range(4)]} /main /main"
 
 
-def test_a_process_ends_cleanly() -> None:
-    """A process that ran async functions ends without a warning of an open loop."""
-    code = """
+ENDING = """
 import threading
 from demijohn import Flask
 app = Flask("site", static_folder=None)
@@ -514,12 +512,29 @@ async def view():
 ask = lambda: app.test_client().get("/")
 ask()
 thread = threading.Thread(target=ask); thread.start(); thread.join()
-forever = threading.Event()
-threading.Thread(target=lambda: (ask(), forever.wait()), daemon=True).start()
+asked = threading.Event()
+def daemon():
+    ask(); asked.set()
+    while AGAIN:
+        ask()
+    threading.Event().wait()
+threading.Thread(target=daemon, daemon=True).start()
+asked.wait()
 print("done")
 """
-    done = python(code, "-X", "dev", "-W", "error")
+
+
+def test_a_process_ends_cleanly() -> None:
+    """A process that ran async functions ends without a warning of an open loop."""
+    done = python(ENDING.replace("AGAIN", "False"), "-X", "dev", "-W", "error")
     assert (done.stdout, done.stderr, done.returncode) == ("done\n", "", 0)
+
+
+def test_a_process_ends_while_a_daemon_thread_runs_async_functions() -> None:
+    """At exit no loop is closed on a thread that is running it, nor run on one after that."""
+    for _ in range(5):
+        done = python(ENDING.replace("AGAIN", "True"))
+        assert (done.stdout, done.stderr, done.returncode) == ("done\n", "", 0)
 
 
 def test_a_fork_has_a_loop_of_its_own() -> None:

@@ -67,17 +67,27 @@ class _Loop:
         self._inherited = inherited
         if inherited is not None:
             inherited._finalize.detach()
-        self._finalize = weakref.finalize(self, _close, self._runner)
+        # Held by what runs the loop, or by what closed it: at exit the main thread closes the
+        # loops of daemon threads too, which go on until the very end.
+        self._lock = threading.Lock()
+        self._finalize = weakref.finalize(self, _close, self._runner, self._lock)
+
+    def take(self) -> bool:
+        """Take the loop for one `run`; False where it is closed."""
+        return self._lock.acquire(blocking=False)
 
     def run(self, coroutine: Coroutine[Any, Any, Any], context: Context) -> Any:
-        """Run a coroutine to its end, and cancel the tasks that it left."""
+        """Run a coroutine to its end on a loop that was taken, and cancel the tasks it left."""
         try:
-            return self._runner.run(coroutine, context=context)
+            try:
+                return self._runner.run(coroutine, context=context)
+            finally:
+                # 1 us where there is none. One that stayed would go on, in the context of a
+                # request that is over, whenever this thread runs its loop again.
+                if self._asyncio.all_tasks(self._loop):
+                    self._loop.run_until_complete(self._cancel_tasks())
         finally:
-            # 1 us where there is none. One that stayed would go on, in the context of a request
-            # that is over, whenever this thread runs its loop again.
-            if self._asyncio.all_tasks(self._loop):
-                self._loop.run_until_complete(self._cancel_tasks())
+            self._lock.release()
 
     async def _cancel_tasks(self) -> None:
         asyncio = self._asyncio
@@ -93,9 +103,9 @@ class _Loop:
                 )
 
 
-def _close(runner: Any) -> None:
-    # At exit other threads' loops may still be running: the process takes them along.
-    if runner.get_loop().is_running():
+def _close(runner: Any, lock: threading.Lock) -> None:
+    # At exit a daemon thread may be running its loop: the process takes that one along.
+    if not lock.acquire(blocking=False):
         return
     try:
         runner.close()
@@ -107,9 +117,13 @@ def _close(runner: Any) -> None:
 
 
 def _thread_loop() -> _Loop:
+    """This thread's loop, taken."""
     loop: _Loop | None = getattr(_kept, "loop", None)
-    if loop is None or loop.process != os.getpid():
-        loop = _kept.loop = _Loop(loop)
+    if loop is not None and loop.process != os.getpid():
+        loop = _kept.loop = _Loop(inherited=loop)
+    if loop is None or not loop.take():
+        loop = _kept.loop = _Loop()
+        loop.take()
     return loop
 
 
@@ -133,6 +147,7 @@ def _run_elsewhere(
     def work() -> None:
         try:
             loop = _Loop()
+            loop.take()
             try:
                 outcome.append((True, loop.run(func(*args, **kwargs), context)))
             finally:
