@@ -8,7 +8,7 @@ from collections import Counter
 from time import monotonic
 from typing import Any
 
-from hypothesis import HealthCheck, seed, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from soak import SoakFailure
@@ -20,18 +20,18 @@ STEPS = 50
 
 
 def subjects() -> Any:
-    """Return the module of the machines; it lies among the tests."""
+    """Return the modules of the machine; they lie among the tests."""
     tests = str(proof.ROOT / "tests")
     if tests not in sys.path:
         sys.path.insert(0, tests)
-    from machine import rules
+    from machine import base, rules
 
-    return rules
+    return base, rules
 
 
 def run(seed: int, seconds: float, subject: str = "demijohn") -> dict[str, object]:
     """Run programs for `seconds`, a hundred from each seed; return how much was done."""
-    rules = subjects()
+    base, rules = subjects()
     chance = random.Random(seed)
     moves: Counter[str] = Counter()
     batches = 0
@@ -46,7 +46,7 @@ def run(seed: int, seconds: float, subject: str = "demijohn") -> dict[str, objec
                 notes = "\n".join(getattr(error, "__notes__", []))
                 raise SoakFailure(f"programs of seed {number}: {error!r}\n{notes}") from error
     finally:
-        rules.stop_places()
+        base.stop_places()
     done = {name: moves[name] for name in sorted(moves)}
     return {"programs": batches * EXAMPLES, "moves": sum(moves.values()), **done}
 
@@ -71,6 +71,7 @@ def run_batch(machine: Any, number: int) -> None:
             stateful_step_count=STEPS,
             deadline=None,
             database=None,
+            phases=[Phase.generate, Phase.shrink],
             report_multiple_bugs=False,
             suppress_health_check=list(HealthCheck),
         ),

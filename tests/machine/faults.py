@@ -48,8 +48,8 @@ def double_end(patch: pytest.MonkeyPatch) -> None:
     teardown = contexts.RequestContext._teardown
 
     def faulty(self: Any, exc: BaseException | None, inline: bool) -> Any:
-        yield from teardown(self, exc, inline)
-        return (yield from teardown(self, exc, inline))
+        teardown(self, exc, inline)
+        return teardown(self, exc, inline)
 
     patch.setattr(contexts.RequestContext, "_teardown", faulty)
 
@@ -58,10 +58,11 @@ def teardown_stops_at_first_error(patch: pytest.MonkeyPatch) -> None:
     """The teardown functions after one that fails do not run."""
     run_all = pipeline.run_all
 
-    def faulty(app: Any, hooks: Any, exc: Any, inline: bool, errors: list[BaseException]) -> Any:
-        for hook in list(hooks):
-            if not errors:
-                yield from run_all(app, [hook], exc, inline, errors)
+    def faulty(app: Any, hooks: Any, signal: Any, exc: Any, inline: bool) -> Any:
+        for hook in hooks:
+            if errors := run_all(app, [hook], None, exc, inline):
+                return errors
+        return run_all(app, [], signal, exc, inline)
 
     patch.setattr(pipeline, "run_all", faulty)
 
@@ -70,9 +71,8 @@ def error_of_an_end_is_lost(patch: pytest.MonkeyPatch) -> None:
     """Of several errors of an end only the first is reported."""
     run_all = pipeline.run_all
 
-    def faulty(app: Any, hooks: Any, exc: Any, inline: bool, errors: list[BaseException]) -> Any:
-        yield from run_all(app, hooks, exc, inline, errors)
-        del errors[1:]
+    def faulty(app: Any, hooks: Any, signal: Any, exc: Any, inline: bool) -> Any:
+        return run_all(app, hooks, signal, exc, inline)[:1]
 
     patch.setattr(pipeline, "run_all", faulty)
 
@@ -205,8 +205,8 @@ def teardown_in_order_of_registration(patch: pytest.MonkeyPatch) -> None:
     """Teardown functions run first registered first."""
     run_all = pipeline.run_all
 
-    def faulty(app: Any, hooks: Any, exc: Any, inline: bool, errors: list[BaseException]) -> Any:
-        yield from run_all(app, list(hooks)[::-1], exc, inline, errors)
+    def faulty(app: Any, hooks: Any, signal: Any, exc: Any, inline: bool) -> Any:
+        return run_all(app, list(hooks)[::-1], signal, exc, inline)
 
     patch.setattr(pipeline, "run_all", faulty)
 

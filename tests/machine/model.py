@@ -97,7 +97,8 @@ class Model:
         self.fails = dict(fails)
         self.failed = None
 
-    def _reach(self, point: str, exc: BaseException | None = None) -> list[BaseException]:
+    def reach(self, point: str, exc: BaseException | None = None) -> list[BaseException]:
+        """A hook runs: noted, and what it raises."""
         self.expected.append((point, exc))
         error = self.fails.pop(point, None)
         return [] if error is None else [error]
@@ -111,7 +112,7 @@ class Model:
     def _push_app(self, ctx: Ctx, at: Stacks) -> list[BaseException]:
         begins = ctx.state in ("new", "ended")
         self._put(Push(ctx, at), begins)
-        if begins and self.signals and (errors := self._reach("appcontext_pushed")):
+        if begins and self.signals and (errors := self.reach("appcontext_pushed")):
             return errors + self.pop(ctx, at, errors[0])[1]
         return []
 
@@ -130,7 +131,7 @@ class Model:
             ctx.app_ctx = needed
         self._put(Push(ctx, at, needed), begins)
         if begins and ctx.opens_session:
-            if errors := self._reach("open_session"):
+            if errors := self.reach("open_session"):
                 return errors + self.pop(ctx, at, errors[0])[1]
             ctx.opens_session = False
         ctx.matched = ctx.matched or begins
@@ -212,7 +213,7 @@ class Model:
         ctx.state = "ended"
         errors: list[BaseException] = []
         for point in end_points(ctx.kind, ctx.hooks, ctx.blueprint and ctx.matched, self.signals):
-            errors += self._reach(point, None if point == "appcontext_popped" else exc)
+            errors += self.reach(point, None if point == "appcontext_popped" else exc)
         return errors
 
 

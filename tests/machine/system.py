@@ -67,7 +67,8 @@ class Watch:
     def running(
         self, work: Running, fails: dict[str, BaseException] | None = None
     ) -> Iterator[None]:
-        """Attribute what the hooks report to `work`; `fails` are errors they raise, once each."""
+        """Attribute to `work` what the hooks report; `fails` are the errors they raise, once
+        each."""
         outer, self.fails = self.fails, dict(fails or {})
         self.active.append(work)
         try:

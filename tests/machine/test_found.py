@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextvars
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -66,7 +65,8 @@ def test_a_foreign_pop_of_a_request_ends_its_app_context(app: Demijohn, log: lis
 
 
 def test_a_borrower_elsewhere_sees_the_app_context_that_was_joined(app: Demijohn) -> None:
-    """Pushed again on another thread, a request has the `g` it has here, also a joined one."""
+    """Pushed again on another thread, a request has the `g` it has here, also one that it
+    joined."""
     with app.app_context():
         g.name = "mine"
         with app.test_request_context() as ctx:
@@ -177,7 +177,8 @@ def test_a_stream_is_not_closed_in_its_own_step(app: Demijohn, log: list[str]) -
 
 
 def test_a_foreign_end_begins_no_app_context(app: Demijohn, log: list[str]) -> None:
-    """The foreign end of a request whose joined app context is over sees that one, no new one."""
+    """The foreign end of a request whose joined app context is over sees that one, and no new
+    one."""
     outer, ctx = app.app_context(), app.test_request_context()
     outer.push()
     g.name = "mine"
@@ -186,7 +187,39 @@ def test_a_foreign_end_begins_no_app_context(app: Demijohn, log: list[str]) -> N
         in_thread(outer.pop)
         in_thread(ctx.pop)
     assert log == ["app mine", "request mine found"]
-    contextvars.copy_context().run(lambda: None)
     ctx.pop()
     outer.pop()
     assert len(log) == 2
+
+
+def test_a_pop_over_an_ended_app_context_changes_nothing(app: Demijohn) -> None:
+    """A request whose app context a foreign pop has ended is not popped under another one."""
+    ctx, above = app.test_request_context("/mine"), app.app_context()
+    ctx.push()
+    above.push()
+    with pytest.warns(ContextWarning):
+        in_thread(ctx.pop)
+    with pytest.raises(RuntimeError, match="Popped wrong"):
+        ctx.pop()
+    assert request.path == "/mine"
+    above.pop()
+    ctx.pop()
+    assert not has_app_context()
+
+
+def test_every_error_at_the_end_of_a_stream_is_raised(app: Demijohn) -> None:
+    """What a request's end and its app context's raise after a stream's last item is one group."""
+
+    @app.teardown_request
+    def fail_request(exc: BaseException | None) -> None:
+        raise LookupError("request")
+
+    @app.teardown_appcontext
+    def fail_app(exc: BaseException | None) -> None:
+        raise OSError("app")
+
+    with app.test_request_context():
+        body = stream_with_context(iter("a"))
+    with pytest.raises(ExceptionGroup) as caught:
+        list(body)
+    assert [type(error) for error in caught.value.exceptions] == [LookupError, OSError]

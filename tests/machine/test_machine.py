@@ -1,6 +1,4 @@
-"""The machine fails on Flask's contexts and finds every seeded fault.
-
-On Demijohn's contexts `make soak-machine` runs it: long programs still find cases to mend there.
+"""The machine holds on Demijohn's contexts, fails on Flask's, and finds every seeded fault.
 
 `DEMIJOHN_SOAK_SEED` makes the first test random with that seed; `make soak-machine` runs it longer.
 """
@@ -13,12 +11,13 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.errors import Flaky
 from hypothesis.stateful import run_state_machine_as_test
 
+from .base import stop_places
 from .faults import FAULTS, Fault
-from .rules import ContextMachine, machine_on, stop_places
+from .rules import ContextMachine, machine_on
 
 SEED = os.environ.get("DEMIJOHN_SOAK_SEED")
 
@@ -48,6 +47,12 @@ def stop_threads() -> Iterator[None]:
     stop_places()
 
 
+def test_demijohn_holds() -> None:
+    """No program of moves breaks an invariant on Demijohn's contexts."""
+    machine = ContextMachine if SEED is None else seed(int(SEED))(ContextMachine)
+    run(machine, 400, 40, shrink=True)
+
+
 def test_flask_fails() -> None:
     """The machine finds that Flask 3.1.3's contexts break the invariants."""
     with pytest.raises(AssertionError):
@@ -64,3 +69,12 @@ def test_a_seeded_fault_is_found(fault: Fault, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises((AssertionError, Flaky)):
         run(ContextMachine, 400, 40, shrink=False)
     gc.collect()
+
+
+def test_soak_says_what_failed() -> None:
+    """The soak part runs the same programs, and names the seed and the program that failed."""
+    from soak import SoakFailure, machine
+
+    with pytest.raises(SoakFailure, match=r"programs of seed \d+") as caught:
+        machine.run(seed=1, seconds=0, subject="flask")
+    assert "state.teardown()" in str(caught.value)

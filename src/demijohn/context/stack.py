@@ -454,14 +454,17 @@ class Hold:
 
 def _is_covered(needed: Context | None) -> bool:
     """Whether another context was pushed over what a push brought."""
-    return needed is not None and not needed.ended and needed._var.get(None) is not needed
+    return needed is not None and not _is_gone(needed) and needed._var.get(None) is not needed
 
 
 def _pop_needed(needed: Context | None, exc: BaseException | None) -> list[BaseException] | None:
     """Pop what a push brought, unless somebody has done so already."""
-    if needed is None or (needed.ended and needed._token is None and not needed._borrows):
-        return None
-    return needed._pop(exc)
+    return None if needed is None or _is_gone(needed) else needed._pop(exc)
+
+
+def _is_gone(needed: Context) -> bool:
+    """Whether it has ended and no push of it is left anywhere."""
+    return needed.ended and needed._token is None and not needed._borrows
 
 
 def _callers_level() -> int:

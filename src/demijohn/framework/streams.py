@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from functools import update_wrapper
+from functools import partial, update_wrapper
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
+from ..context.ending import raise_errors, run_all
 from .contexts import RequestContext
 from .globals import _cv_app, _cv_request
 
@@ -81,11 +82,10 @@ class ContextStream(Generic[T]):
             if close is not None:
                 self._borrowing(close)
         finally:
-            try:
-                self._hold.release(error)
-            finally:
-                if self._app_hold is not None:
-                    self._app_hold.release(error)
+            releases = [
+                partial(hold.release, error) for hold in (self._hold, self._app_hold) if hold
+            ]
+            raise_errors(run_all(releases), f"Errors at the end of {self._ctx!r}")
 
     def _borrowing(self, step: Callable[[], R]) -> R:
         ctx = self._ctx
