@@ -120,13 +120,13 @@ FAULTS: dict[str, tuple[type, str, Any, tuple[str, ...]]] = {
         Plans,
         "current",
         first_overrides,
-        ("class full_dispatch_request", "class dispatch_request", "the app's class"),
+        ("class full_dispatch_request", "class dispatch_request"),
     ),
     "instance not looked at again": (
         Plans,
         "forget",
         nothing,
-        ("instance full_dispatch_request", "instance make_response", "instead of dispatch_request"),
+        ("instance full_dispatch_request", "instance make_response", "the app's class"),
     ),
     "index taken for fresh": (
         RouteIndex,

@@ -7,6 +7,7 @@ instance, is what the pipeline calls. What they do is the pipeline's; here is wh
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from types import TracebackType
@@ -28,14 +29,13 @@ from .contexts import AppContext, RequestContext
 from .globals import _cv_request, g, request_ctx
 from .helpers import send_from_directory
 from .matching import Matcher
-from .plan import STEPS, Plans, is_async
+from .plan import HOOKS, WATCHED, HookLists, Plans, is_async
 from .wrappers import Request, Response
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 _UNSET: Any = object()
-_STEPS = frozenset(STEPS)
 T = TypeVar("T")
 
 
@@ -49,13 +49,27 @@ class AppBase(AppSetup):
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
-        if name in _STEPS:
-            self._plans.forget(self)
+        self._forget(name)
 
     def __delattr__(self, name: str) -> None:
         object.__delattr__(self, name)
-        if name in _STEPS:
+        self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        if name in WATCHED:
             self._plans.forget(self)
+        elif name in HOOKS:
+            self._plans.forget_hooks(self)
+
+    def _hook_lists(self) -> HookLists:
+        plans, this = self._plans, weakref.ref(self)
+
+        def changed() -> None:
+            app = this()
+            if app is not None:
+                plans.forget_hooks(app)
+
+        return HookLists(changed)
 
     @property
     def _propagates(self) -> bool:

@@ -23,7 +23,6 @@ from ..context.stack import Context
 from ..http.request import Request
 from . import pipeline
 from .globals import _cv_app, _cv_request, app_stack, request_stack
-from .plan import Scopes
 from .signals import (
     appcontext_popped,
     appcontext_pushed,
@@ -372,11 +371,21 @@ class RequestContext(Context, stack=request_stack):
         self._opened = session
         return session
 
+    def _open_early(self, app: Any) -> None:
+        """Open the session before the URL is matched, where somebody could tell."""
+        plans = app._plans
+        if plans.idle_interface is None and not plans.opens_session_late(app.session_interface):
+            self._open_session()
+
     def _save_session(self, response: Any) -> None:
         app = self.app
+        if self._opened is None:
+            environ = self.request.environ
+            if app._plans.idle_interface is not None and "HTTP_COOKIE" not in environ:
+                return
+            if app.session_interface.untouched(app, environ):
+                return
         interface = app.session_interface
-        if self._opened is None and interface.untouched(app, self.request.environ):
-            return
         session = self._session
         if not interface.is_null_session(session):
             interface.save_session(app, session, response)
@@ -396,27 +405,20 @@ class RequestContext(Context, stack=request_stack):
 
     # -- what the pipeline asks ---------------------------------------------------------------
 
-    def _scopes(self) -> Scopes:
-        """The keys of this request's hooks, outermost first and innermost first."""
-        rule = self.request.url_rule
-        scopes: Scopes = self.app._plans.scopes_of[rule and rule.endpoint]
-        return scopes
-
     def _is_observed(self, app: Any) -> bool:
         """Whether anybody but the server looks at this request's response object."""
-        hooks = app.after_request_funcs
-        if hooks:
-            if hooks.get(None):
-                return True
-            for name in self._scopes()[1]:
-                if hooks.get(name):
+        plans = app._plans
+        if app.after_request_funcs:
+            rule = self.request.url_rule
+            for hooks in plans.of[rule and rule.endpoint].after:
+                if hooks:
                     return True
-        return (
-            self._opened is not None
-            or self._after is not None
-            or len(request_finished.receivers) > 0
-            or not app.session_interface.untouched(app, self.request.environ)
-        )
+        if self._opened is not None or self._after is not None or request_finished.receivers:
+            return True
+        environ = self.request.environ
+        if plans.idle_interface is not None and "HTTP_COOKIE" not in environ:
+            return False
+        return not app.session_interface.untouched(app, environ)
 
     def match_request(self) -> None:
         """Match the URL: sets `request.url_rule` and `view_args`, or `routing_exception`."""
@@ -482,8 +484,9 @@ class RequestContext(Context, stack=request_stack):
                 thaw()
         elif self._parent is not None:
             return
-        elif not app._plans.opens_session_late(app.session_interface):
-            self._open_session()
+        else:
+            app._plans.current(app)
+            self._open_early(app)
         self.match_request()
 
     def _run_end(self, exc: BaseException | None) -> list[BaseException] | None:
@@ -561,8 +564,8 @@ class RequestContext(Context, stack=request_stack):
             self._token = _cv_request.set(self)
             self._state = _CURRENT
             self._at_edge = True
-        if self._opened is None and not app._plans.opens_session_late(app.session_interface):
-            self._open_session()
+        if self._opened is None and app._plans.idle_interface is None:
+            self._open_early(app)
         self.match_request()
 
     def _end_at_edge(

@@ -202,7 +202,7 @@ def full_dispatch(ctx: Any, app: Any, inline: bool, overrides: Any, may_be_quick
         and overrides.quick
         and not ctx._is_observed(app)
         and app.response_class is Response
-        and (sent := quick(rv, app.json)) is not None
+        and (sent := quick(rv, app.json, app.config)) is not None
     ):
         ctx._final = True
         body, content_type = sent
@@ -221,19 +221,21 @@ def preprocess(ctx: Any, app: Any, inline: bool) -> Part:
 
     The first value of a hook that is not None is the answer.
     """
-    names = ctx._scopes()[0]
-    if app.url_value_preprocessors:
+    plans = app._plans
+    rule = ctx.request.url_rule
+    plan = plans.of[rule and rule.endpoint]
+    if plan.preprocessors:
         request = ctx.request
-        for name in names:
-            for preprocessor in app.url_value_preprocessors.get(name, ()):
+        for preprocessors in plan.preprocessors:
+            for preprocessor in preprocessors:
                 try:
                     preprocessor(request.endpoint, request.view_args)
                 except StopIteration as stop:
                     raise Stopped(stop) from None
-    hooks = app.before_request_funcs
-    wrapped = app._plans.wrapped
-    for name in names:
-        for hook in hooks.get(name, ()):
+        plan = plans.of[rule and rule.endpoint]
+    wrapped = plans.wrapped
+    for hooks in plan.before:
+        for hook in hooks:
             try:
                 direct = inline and not wrapped[hook]
             except TypeError:
@@ -358,7 +360,7 @@ def finalize(
     """A return value made final: coerced, through the after hooks, its session saved."""
     response: Any = None
     if not overrides.make_response and app.response_class is Response:
-        plain = quick(rv, app.json)
+        plain = quick(rv, app.json, app.config)
         if plain is not None:
             body, content_type = plain
             response = _build(body, content_type)
@@ -411,11 +413,12 @@ def process_response(ctx: Any, app: Any, response: Any, inline: bool) -> Part:
     if ctx._after is not None:
         for hook in ctx._after:
             response = yield from call(app, hook, inline, response)
-    hooks = app.after_request_funcs
-    if hooks:
-        wrapped = app._plans.wrapped
-        for name in ctx._scopes()[1]:
-            for hook in reversed(hooks.get(name, ())):
+    if app.after_request_funcs:
+        plans = app._plans
+        wrapped = plans.wrapped
+        rule = ctx.request.url_rule
+        for hooks in plans.of[rule and rule.endpoint].after:
+            for hook in reversed(hooks):
                 try:
                     direct = inline and not wrapped[hook]
                 except TypeError:
@@ -441,11 +444,11 @@ Errors: TypeAlias = list[BaseException] | Generator[Any, Any, list[BaseException
 def teardown_request(ctx: Any, app: Any, exc: BaseException | None, inline: bool) -> Errors:
     """Run every `teardown_request` function, a blueprint's before the application's, each scope's
     last registered first, and the signal."""
-    functions = app.teardown_request_funcs
     hooks: Hooks = []
-    for name in ctx._scopes()[1]:
-        if name in functions:
-            hooks += functions[name][::-1]
+    if app.teardown_request_funcs:
+        rule = ctx.request.url_rule
+        for functions in app._plans.of[rule and rule.endpoint].teardown:
+            hooks += functions[::-1]
     return run_all(app, hooks, request_tearing_down, exc, inline)
 
 

@@ -82,6 +82,10 @@ class Scaffold:
         self.root_path = get_root_path(import_name) if root_path is None else root_path
         self._make_containers()
 
+    def _hook_lists(self) -> defaultdict[Any, list[Any]]:
+        """What holds one kind of hook, by scope."""
+        return defaultdict(list)
+
     def _make_containers(self) -> None:
         #: endpoint -> view function
         self.view_functions: dict[str, ft.RouteCallable] = {}
@@ -90,20 +94,20 @@ class Scaffold:
             ft.AppOrBlueprintKey, dict[int | None, dict[type[Exception], ft.ErrorHandlerCallable]]
         ] = defaultdict(lambda: defaultdict(dict))
         self.before_request_funcs: dict[ft.AppOrBlueprintKey, list[ft.BeforeRequestCallable]] = (
-            defaultdict(list)
+            self._hook_lists()
         )
         self.after_request_funcs: dict[ft.AppOrBlueprintKey, list[ft.AfterRequestCallable[Any]]] = (
-            defaultdict(list)
+            self._hook_lists()
         )
         self.teardown_request_funcs: dict[ft.AppOrBlueprintKey, list[ft.TeardownCallable]] = (
-            defaultdict(list)
+            self._hook_lists()
         )
         self.template_context_processors: dict[
             ft.AppOrBlueprintKey, list[ft.TemplateContextProcessorCallable]
         ] = defaultdict(list, {None: self._default_context_processors()})
         self.url_value_preprocessors: dict[
             ft.AppOrBlueprintKey, list[ft.URLValuePreprocessorCallable]
-        ] = defaultdict(list)
+        ] = self._hook_lists()
         self.url_default_functions: dict[ft.AppOrBlueprintKey, list[ft.URLDefaultCallable]] = (
             defaultdict(list)
         )

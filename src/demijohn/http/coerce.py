@@ -15,7 +15,8 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.utils import get_content_type
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from .json_provider import DefaultJSONProvider
+from .json_provider import DefaultJSONProvider, compact_bytes
+from .watch import changes
 
 if t.TYPE_CHECKING:
     from wsgiref.types import WSGIEnvironment
@@ -35,23 +36,27 @@ class JSONResponder(t.Protocol):
     def response(self, *args: t.Any, **kwargs: t.Any) -> WerkzeugResponse: ...
 
 
-def quick(rv: object, json: t.Any) -> tuple[bytes, str] | None:
+def quick(
+    rv: object, json: t.Any, config: cabc.Mapping[str, t.Any] | None = None
+) -> tuple[bytes, str] | None:
     """Body and content type of a plain `str`, `bytes`, `dict` or `list`, else `None`.
 
     Holds where the response class is `Response` itself. `json` is the application's provider; a
     `dict` or a `list` is quick only with one that has `response_bytes` and whose `response` is its
-    own.
+    own. `config` says by its `DEBUG` how JSON is laid out; `None`: let the provider ask.
     """
     kind = type(rv)
     if kind is str:
         return rv.encode(), _HTML  # type: ignore[attr-defined]  # t.cast takes 30 ns
     if kind is dict or kind is list:
-        if not isinstance(json, DefaultJSONProvider):
-            return None
-        body = json.quick_bytes(rv)
-        if body is not None:
-            return body, "application/json"
-        if json.has_own_response():
+        if (
+            type(json) is DefaultJSONProvider
+            and (json._stock is changes.version or json.is_stock())
+            and config is not None
+            and not config["DEBUG"]
+        ):
+            return compact_bytes(rv), "application/json"
+        if not isinstance(json, DefaultJSONProvider) or json.has_own_response():
             return None
         mimetype = json.mimetype
         if mimetype != "application/json":

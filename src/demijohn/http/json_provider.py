@@ -22,6 +22,8 @@ from typing import IO, Any, AnyStr, Final, Protocol
 from werkzeug.http import http_date
 from werkzeug.wrappers import Response
 
+from .watch import Watched, changes
+
 _COMPACT: dict[str, Any] = {"separators": (",", ":")}
 _INDENTED: dict[str, Any] = {"indent": 2}
 _TOO_DEEP = "The JSON document is nested too deeply to be read."
@@ -37,7 +39,7 @@ class JSONApp(Protocol):
     def response_class(self) -> Callable[..., Response]: ...
 
 
-class JSONProvider:
+class JSONProvider(metaclass=Watched):
     """The JSON operations of one application.
 
     To use another JSON library, subclass this, write at least :meth:`dumps` and :meth:`loads`, and
@@ -48,6 +50,8 @@ class JSONProvider:
 
     def __init__(self, app: JSONApp) -> None:
         self._app: JSONApp = weakref.proxy(app)
+        #: The version of what was looked at, if all of it is the framework's own.
+        self._stock: object = None
 
     def dumps(self, obj: Any, **kwargs: Any) -> str:
         """Return ``obj`` as JSON text; ``kwargs`` are for the JSON library underneath."""
@@ -130,7 +134,6 @@ class DefaultJSONProvider(JSONProvider):
     """The type of responses."""
 
     _kept: _Encoders | None = None
-
     def dumps(self, obj: Any, **kwargs: Any) -> str:
         """Return ``obj`` as JSON text.
 
@@ -177,20 +180,25 @@ class DefaultJSONProvider(JSONProvider):
         """
         return self._response_text(self._prepare_response_obj((obj,), {})).encode()
 
-    def quick_bytes(self, obj: Any) -> bytes | None:
-        """Return what :meth:`response_bytes` does, or None where anything was set or overridden.
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+        if name[0] != "_":
+            object.__setattr__(self, "_stock", None)
 
-        0.3 µs less than the other way: one comparison says that nothing was.
+    def is_stock(self) -> bool:
+        """Return whether nothing is set or overridden that shapes a response.
+
+        Then :data:`compact_bytes` gives what :meth:`response_bytes` does outside debug mode. The
+        answer holds as long as ``_stock`` is ``watch.changes.version``.
         """
         if (
             type(self) is DefaultJSONProvider
-            and (len(own := self.__dict__) == 1 or (len(own) == 2 and "_kept" in own))
+            and vars(self).keys() <= _OWN
             and _settings_of(DefaultJSONProvider) == _SETTINGS
         ):
-            if self._app.debug:
-                return f"{_ENCODERS.indented(obj)}\n".encode()
-            return f"{_ENCODERS.compact(obj)}\n".encode()
-        return None
+            self._stock = changes.version
+            return True
+        return False
 
     def has_own_response(self) -> bool:
         """Return whether :meth:`response` is overridden, in a subclass or on this instance."""
@@ -231,6 +239,7 @@ _settings_of = attrgetter(
     *("dumps", "response", "_prepare_response_obj"),
 )
 _SETTINGS = _settings_of(DefaultJSONProvider)
+_OWN = {"_app", "_kept", "_stock"}
 
 
 class _Encoders:
@@ -293,8 +302,13 @@ def _make_encode(
     return encode
 
 
-_ENCODERS: Final = _Encoders(_default, True, True)
-"""The encoders of a provider that nobody changed."""
+def _make_compact_bytes() -> Callable[[Any], bytes]:
+    compact = _make_encode(_default, True, True, _COMPACT)
+    return lambda obj: f"{compact(obj)}\n".encode()
+
+
+compact_bytes: Final = _make_compact_bytes()
+"""The body of a response outside debug mode by a provider that nobody changed."""
 
 # Raises StopIteration where a value is missing, as JSONDecoder.raw_decode expects.
 _scan: Callable[[str, int], tuple[Any, int]] = vars(json.JSONDecoder())["scan_once"]

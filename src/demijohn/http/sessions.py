@@ -17,6 +17,7 @@ from werkzeug.datastructures import CallbackDict
 from werkzeug.wrappers import Request, Response
 
 from .json_tag import TaggedJSONSerializer, bind_codec
+from .watch import Watched, tell
 
 _NO_KEY = (
     "The session is unavailable because no secret key was set. Set app.secret_key (the setting"
@@ -179,7 +180,7 @@ class NullSession(SecureCookieSession):
         """Do nothing."""
 
 
-class SessionInterface:
+class SessionInterface(metaclass=Watched):
     """How an application opens and saves sessions. Assign one to ``app.session_interface``.
 
     Subclasses write :meth:`open_session` and :meth:`save_session`; the rest answers from the
@@ -192,6 +193,16 @@ class SessionInterface:
 
     pickle_based = False
     """Whether sessions are pickled. A mark for extensions; nothing here reads it."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name in _STEPS:
+            tell()
+
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
+        if name in _STEPS:
+            tell()
 
     def make_null_session(self, app: SessionApp) -> NullSession:
         """Return the stand-in used when :meth:`open_session` returns None."""
@@ -289,8 +300,7 @@ class SecureCookieSessionInterface(SessionInterface):
 
     session_class = SecureCookieSession
 
-    # Beside the instance's __dict__, so that an interface nobody has set anything on has an empty
-    # one: untouched() asks for that.
+    # Beside the instance's __dict__, which holds what somebody has set.
     __slots__ = ("_kept_signer",)
 
     def get_signing_serializer(self, app: SessionApp) -> URLSafeTimedSerializer | None:
@@ -388,29 +398,22 @@ class SecureCookieSessionInterface(SessionInterface):
         response.set_cookie(name, signer.dumps(dict(session)), expires=expires, **attributes)
         response.vary.add("Cookie")
 
+    def is_stock(self) -> bool:
+        """Return whether every step is the framework's own, on the class and on the instance.
+
+        Then a request without cookies cannot tell a session that was never opened. The answer holds
+        as long as ``watch.changes.version`` does.
+        """
+        return _steps(type(self)) == _STOCK and _STEPS.isdisjoint(self.__dict__)
+
     def untouched(self, app: SessionApp, environ: Mapping[str, Any]) -> bool:
         """Return whether the session can stay unopened for as long as nothing touches it.
 
         True only if opening the session of this request would give an empty one, and saving that
         would do nothing; False also when that is not certain, so for every subclass or instance
-        with a step of its own.
-
-        Speaks for requests whose ``cookies`` are Werkzeug's. Of what is exchanged on the class
-        ``SecureCookieSessionInterface`` itself (a monkeypatch), opening, saving and the session
-        class are always noticed; the other steps, which cannot change what an empty session sends,
-        only when the request has cookies.
+        with a step of its own. Speaks for requests whose ``cookies`` are Werkzeug's.
         """
-        # The usual case first, in 90 ns: no cookies, and this very class with nothing set on it.
-        if (
-            "HTTP_COOKIE" not in environ
-            and type(self) is SecureCookieSessionInterface
-            and not self.__dict__
-            and SecureCookieSessionInterface.open_session is _OPEN
-            and SecureCookieSessionInterface.save_session is _SAVE
-            and SecureCookieSessionInterface.session_class is SecureCookieSession
-        ):
-            return True
-        if _steps(type(self)) != _STOCK or not _STEPS.isdisjoint(self.__dict__):
+        if not self.is_stock():
             return False
         header = environ.get("HTTP_COOKIE")
         if not header:
@@ -423,12 +426,10 @@ class SecureCookieSessionInterface(SessionInterface):
 
 # What to compare with to see whether a step is overridden or patched. The steps are those that a
 # request without a session cookie takes, and what they look at.
-_OPEN = SecureCookieSessionInterface.open_session
-_SAVE = SecureCookieSessionInterface.save_session
 _SIGNER = SecureCookieSessionInterface.get_signing_serializer
 _NOT_TAKEN = ("get_expiration_time", "pickle_based", "should_set_cookie")
 _STEPS = frozenset(
-    name for name in vars(SessionInterface) if name[:2] != "__" and name not in _NOT_TAKEN
+    name for name in vars(SessionInterface) if name[0] != "_" and name not in _NOT_TAKEN
 ) | {"get_signing_serializer", "session_class"}
 _steps = attrgetter(*sorted(_STEPS))
 _STOCK = _steps(SecureCookieSessionInterface)
