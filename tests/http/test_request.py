@@ -270,9 +270,9 @@ def test_construction_computes_the_method_alone() -> None:
     """A new request holds its environ, and of what can be made of it the method, which all use."""
     environ = create_environ("/a?b=c")
     request = Request(environ)
-    unset = {"url_rule": None, "view_args": None, "routing_exception": None, "_form_loaded": False}
-    own = {"environ": environ, "shallow": False, "method": "GET"}
-    assert vars(request) == own | unset
+    names = ("url_rule", "view_args", "routing_exception", "_headers", "_stream")
+    own = {"environ": environ, "shallow": False, "method": "GET", "_form_loaded": False}
+    assert vars(request) == own | dict.fromkeys(names)
     assert environ["werkzeug.request"] is request
 
 
@@ -803,11 +803,14 @@ def test_werkzeugs_constructor_assigns_what_is_lazy_here() -> None:
 
 
 def test_no_cached_property_of_werkzeugs_is_left() -> None:
-    """All that Werkzeug caches is a lazy attribute here."""
+    """All that Werkzeug caches is a lazy attribute here, or keeps what it gave in another way."""
     for base in (werkzeug.wrappers.Request, SansIORequest):
         for name, member in vars(base).items():
             if isinstance(member, cached_property):
-                assert not isinstance(vars(Request)[name], property)
+                assert not isinstance(vars(Request)[name], cached_property)
+    environ = create_environ("/", method="POST", data=b"body")
+    request = Request(environ)
+    assert request.stream is request.stream and request.headers is request.headers
 
 
 def test_headers_are_of_the_fast_class() -> None:

@@ -20,9 +20,19 @@ from ..context.lifecycle import State
 from ..context.namespace import Namespace
 from ..context.proxy import UNMADE
 from ..context.stack import Context
-from ..http.request import Request
+from ..http.request import assemble
 from . import pipeline
-from .globals import _cv_app, _cv_request, app_stack, request_stack
+from .globals import (
+    app_stack,
+    current_app_ctx,
+    current_request_ctx,
+    request_stack,
+    reset_app_ctx,
+    reset_request_ctx,
+    set_app_ctx,
+    set_request_ctx,
+)
+from .wrappers import Request
 from .signals import (
     appcontext_popped,
     appcontext_pushed,
@@ -46,7 +56,7 @@ class _AppCtxGlobals(Namespace):
     """`g`: a namespace for one application context, by attribute and by key."""
 
     def __repr__(self) -> str:
-        ctx = _cv_app.get(None)
+        ctx = current_app_ctx(None)
         if ctx is not None:
             return f"<flask.g of '{ctx.app.name}'>"
         return object.__repr__(self)
@@ -129,7 +139,7 @@ class AppContext(Context, stack=app_stack):
 
     def __enter__(self) -> Self:
         if self._state is _NEW and not appcontext_pushed.receivers:
-            self._token = _cv_app.set(self)
+            self._token = set_app_ctx(self)
             self._thread = get_ident()
             self._state = _CURRENT
         else:
@@ -147,7 +157,7 @@ class AppContext(Context, stack=app_stack):
         if (
             token is not None
             and exc_value is None
-            and _cv_app.get(None) is self
+            and current_app_ctx(None) is self
             and self._state is _CURRENT
             and self._borrows is None
             and self._holds is None
@@ -157,7 +167,7 @@ class AppContext(Context, stack=app_stack):
             and type(app).do_teardown_appcontext is app._plans.own_teardown
         ):
             try:
-                _cv_app.reset(token)
+                reset_app_ctx(token)
             except ValueError:
                 pass
             else:
@@ -292,7 +302,10 @@ class RequestContext(Context, stack=request_stack):
     ) -> None:
         self.app = app
         if request is None:
-            request = app.request_class(environ)
+            if app._plans.overrides.stock_request:
+                request = assemble(Request, environ)
+            else:
+                request = app.request_class(environ)
             request.json_module = app.json
         self.request: Any = request
         #: The app context that this request runs with: its own, or the one that it joined.
@@ -446,7 +459,7 @@ class RequestContext(Context, stack=request_stack):
         return child
 
     def _push_needed(self) -> Context | None:
-        current = _cv_app.get(None)
+        current = current_app_ctx(None)
         if self._state in (_NEW, _ENDED):
             # A life begins: join an app context of the same application, as Flask does. A copy
             # has one of its own.
@@ -496,8 +509,8 @@ class RequestContext(Context, stack=request_stack):
             own._outcome = self._outcome if exc is None else "error"
         # The end's functions see the app context that the request ran with, whichever is on top.
         below = self.app_ctx
-        covered = below is not None and _cv_app.get(None) is not below
-        token = _cv_app.set(below) if covered else None
+        covered = below is not None and current_app_ctx(None) is not below
+        token = set_app_ctx(below) if covered else None
         try:
             if self._parent is None:
                 self.app._plans.current(self.app)
@@ -505,7 +518,7 @@ class RequestContext(Context, stack=request_stack):
             return self._close_request(errors)
         finally:
             if token is not None:
-                _cv_app.reset(token)
+                reset_app_ctx(token)
 
     def _end_here(self, exc: BaseException | None) -> list[BaseException] | None:
         # What it ran with is made current by `_run_end`, ended or not; nothing is begun for an end.
@@ -552,7 +565,7 @@ class RequestContext(Context, stack=request_stack):
             app_ctx = app.app_context() if app._plans.overrides.app_context else AppContext(app)
             self._own_app_ctx = app_ctx
             app_ctx._made_at_edge = True
-            app_ctx._token = _cv_app.set(app_ctx)
+            app_ctx._token = set_app_ctx(app_ctx)
             app_ctx._state = _CURRENT
         else:
             app_ctx = joined
@@ -561,7 +574,7 @@ class RequestContext(Context, stack=request_stack):
             if joined is None and appcontext_pushed.receivers:
                 app_ctx.on_enter()
         finally:
-            self._token = _cv_request.set(self)
+            self._token = set_request_ctx(self)
             self._state = _CURRENT
             self._at_edge = True
         if self._opened is None and app._plans.idle_interface is None:
@@ -601,21 +614,21 @@ class RequestContext(Context, stack=request_stack):
                 or request_tearing_down.receivers
             ):
                 # A context that the view or the body left pushed covers neither.
-                if _cv_request.get(None) is not self:
-                    _cv_request.set(self)
-                if _cv_app.get(None) is not self.app_ctx:
-                    _cv_app.set(self.app_ctx)
+                if current_request_ctx(None) is not self:
+                    set_request_ctx(self)
+                if current_app_ctx(None) is not self.app_ctx:
+                    set_app_ctx(self.app_ctx)
                 ran = self._teardown(exc, inline)
                 errors = ran if type(ran) is list else (yield from ran)
             request = self.request
             if (
                 request._form_loaded
                 or self._sharing is not None
-                or type(request).close is not _CLOSE
+                or (not overrides.stock_request and type(request).close is not _CLOSE)
             ):
                 errors = self._close_request(errors)
             if looked_at or own is None:
-                _cv_request.reset(token)
+                reset_request_ctx(token)
             self._token = None
             self._state = _ENDED
             self._ended_at = now
@@ -623,13 +636,13 @@ class RequestContext(Context, stack=request_stack):
         if own is not None and (token := own._token) is not None and own._state is _CURRENT:
             if looked_at:
                 own._state = _ENDING
-                if _cv_app.get(None) is not own:
-                    _cv_app.set(own)
+                if current_app_ctx(None) is not own:
+                    set_app_ctx(own)
                 ran = own._teardown(exc, inline)
                 more = ran if type(ran) is list else (yield from ran)
                 if more:
                     errors = [*(errors or ()), *more]
-                _cv_app.reset(token)
+                reset_app_ctx(token)
             own._token = None
             own._state = _ENDED
             own._ended_at = now
@@ -643,11 +656,11 @@ class RequestContext(Context, stack=request_stack):
     def _reset_at_edge(self, own: AppContext | None) -> None:
         """The variables alone: an unfinished stream holds this context, and ends it."""
         if self._token is not None:
-            _cv_request.reset(self._token)
+            reset_request_ctx(self._token)
             self._token = None
         if own is not None and own._token is not None:
             own._leave()
-            _cv_app.reset(own._token)
+            reset_app_ctx(own._token)
             own._token = None
 
     def __repr__(self) -> str:
@@ -660,12 +673,12 @@ class RequestContext(Context, stack=request_stack):
 
 def has_request_context() -> bool:
     """Whether a request context is current, so that `request` and `session` can be used."""
-    return _cv_request.get(None) is not None
+    return current_request_ctx(None) is not None
 
 
 def has_app_context() -> bool:
     """Whether an application context is current, so that `current_app` and `g` can be used."""
-    return _cv_app.get(None) is not None
+    return current_app_ctx(None) is not None
 
 
 def after_this_request(f: F) -> F:
@@ -673,7 +686,7 @@ def after_this_request(f: F) -> F:
 
     Raises `RuntimeError` outside a request and `ContextEnded` when the request is over.
     """
-    ctx = _cv_request.get(None)
+    ctx = current_request_ctx(None)
     if ctx is None:
         raise RuntimeError(
             "'after_this_request' can only be used when a request context is active, such as in a"
@@ -695,7 +708,7 @@ def copy_current_request_context(f: F, *, session: str = "share") -> F:
 
     Raises `RuntimeError` outside a request.
     """
-    ctx = _cv_request.get(None)
+    ctx = current_request_ctx(None)
     if ctx is None:
         raise RuntimeError(
             "'copy_current_request_context' can only be used when a request context is active,"

@@ -53,7 +53,8 @@ class Matcher:
                 # A version names one state of one map; a map of another class has none.
                 if url_map is not self._map or url_map.version is not self._version:
                     self._look_at(url_map)
-                answer = self._find(environ.get("PATH_INFO", "/"), request.method)
+                find = self._find
+                answer = find(environ.get("PATH_INFO", "/"), request.method)
                 if type(answer) is tuple:
                     request.url_rule, request.view_args = answer
                     return

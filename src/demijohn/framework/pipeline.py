@@ -18,6 +18,7 @@ from werkzeug.exceptions import BadRequestKeyError, HTTPException, InternalServe
 from werkzeug.routing import RoutingException
 
 from ..http.coerce import quick
+from ..http.response import assemble
 from .error_handlers import find_error_handler
 from .signals import (
     appcontext_tearing_down,
@@ -29,8 +30,6 @@ from .signals import (
 from .wrappers import Response
 
 Part: TypeAlias = Generator[Any, Any, Any]
-
-_build = Response.build  # bound once: 30 ns
 
 
 class Call:
@@ -201,7 +200,7 @@ def full_dispatch(ctx: Any, app: Any, inline: bool, overrides: Any, may_be_quick
         may_be_quick
         and overrides.quick
         and not ctx._is_observed(app)
-        and app.response_class is Response
+        and overrides.stock_response
         and (sent := quick(rv, app.json, app.config)) is not None
     ):
         ctx._final = True
@@ -359,11 +358,11 @@ def finalize(
 ) -> Part:
     """A return value made final: coerced, through the after hooks, its session saved."""
     response: Any = None
-    if not overrides.make_response and app.response_class is Response:
+    if overrides.stock_response and not overrides.make_response:
         plain = quick(rv, app.json, app.config)
         if plain is not None:
             body, content_type = plain
-            response = _build(body, content_type)
+            response = assemble(Response, body, content_type)
     if response is None:
         try:
             response = app.make_response(rv)

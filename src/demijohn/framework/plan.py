@@ -12,11 +12,13 @@ import inspect
 import weakref
 from collections import defaultdict
 from collections.abc import Callable
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 
 from ..http.sessions import SecureCookieSessionInterface
 from ..http.watch import changes
+from .wrappers import Request, Response
 
 STEPS = (
     "full_dispatch_request",
@@ -33,8 +35,13 @@ STEPS = (
 )
 """The public methods that the pipeline replaces by its own code while nobody overrides them."""
 
-WATCHED = frozenset({*STEPS, "session_interface", "__class__"})
+WATCHED = frozenset(
+    {*STEPS, "__class__", "request_class", "response_class", "session_interface"}
+)
 """Attributes of an application whose assignment makes its plans stale."""
+
+# Read from an application unless a class below the framework's has one, which nobody tells of.
+_ATTRIBUTES = frozenset({"request_class", "response_class", "session_interface"})
 
 HOOKS = (
     "before_request_funcs",
@@ -44,6 +51,13 @@ HOOKS = (
 )
 """The attributes of an application that hold hooks by scope."""
 
+# What the short ways go round; their classes are watched.
+_requests = attrgetter("__init__", "__new__", "__setattr__", "close")
+_REQUESTS = _requests(Request)
+_responses = attrgetter(
+    "__init__", "__new__", "__setattr__", "automatically_set_content_length", "set_data"
+)
+_RESPONSES = _responses(Response)
 _OPEN_SESSION = SecureCookieSessionInterface.open_session
 
 
@@ -53,9 +67,12 @@ def is_async(function: Callable[..., Any]) -> bool:
 
 
 class Overrides:
-    """Which steps of one application are not the framework's own, each a boolean attribute."""
+    """Which steps of one application are not the framework's own, each a boolean attribute.
 
-    __slots__ = ("quick", *STEPS)
+    And which of its classes are.
+    """
+
+    __slots__ = ("quick", "stock_request", "stock_response", *STEPS)
 
     def __init__(self, names: set[str]) -> None:
         for name in STEPS:
@@ -64,6 +81,10 @@ class Overrides:
         self.make_response = self.make_response or "debug" in names
         self.quick = not (self.finalize_request or self.make_response or self.process_response)
 
+    stock_request: bool
+    """Whether requests are of the framework's class, as it was written."""
+    stock_response: bool
+    """The same of the response class."""
     quick: bool
     """Whether nothing but hooks can look at the response between view and server."""
     full_dispatch_request: bool
@@ -253,13 +274,25 @@ class Plans:
         self._leaf_names = [*self._leaf_dict]
         self._class_names = [[*names] for names in dicts]
         overridden = {*self._leaf_names, *vars(app)}.union(*self._class_names)
-        self.overrides = Overrides(overridden)
+        told = vars(app).keys() | (_ATTRIBUTES - overridden)
+        overrides = Overrides(overridden)
+        overrides.stock_request = (
+            "request_class" in told
+            and app.request_class is Request
+            and _requests(Request) == _REQUESTS
+        )
+        overrides.stock_response = (
+            "response_class" in told
+            and app.response_class is Response
+            and _responses(Response) == _RESPONSES
+        )
+        self.overrides = overrides
         self.own_teardown = None
         if "do_teardown_appcontext" not in overridden:
             self.own_teardown = type(app).do_teardown_appcontext
         self.wrapped = _AllWrapped() if self.overrides.ensure_sync else self._kinds
         self.idle_interface = None
-        if "session_interface" in vars(app) or "session_interface" not in overridden:
+        if "session_interface" in told:
             interface = app.session_interface
             if isinstance(interface, SecureCookieSessionInterface) and interface.is_stock():
                 self.idle_interface = interface

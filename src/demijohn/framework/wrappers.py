@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..http.request import Request as HttpRequest
 from ..http.response import Response as HttpResponse
-from .globals import _cv_app
+from .globals import current_app_ctx
 
 if TYPE_CHECKING:
     from ..http.request import RequestSettings
@@ -20,7 +20,7 @@ class Request(HttpRequest):
     """
 
     def _settings(self) -> RequestSettings | None:
-        ctx = _cv_app.get(None)
+        ctx = current_app_ctx(None)
         return None if ctx is None else ctx.app
 
 
@@ -28,5 +28,5 @@ class Response(HttpResponse):
     """The response that views make and hooks see: Werkzeug's, of type HTML by default."""
 
     def _settings(self) -> RequestSettings | None:
-        ctx = _cv_app.get(None)
+        ctx = current_app_ctx(None)
         return None if ctx is None else ctx.app

@@ -40,22 +40,70 @@ def _unquote(text: str) -> str:
     return text
 
 
+class Arguments(ImmutableMultiDict[str, t.Any]):
+    """Werkzeug's immutable multidict with a `get` of 0.1 us; Werkzeug's takes 0.25."""
+
+    def get(  # type: ignore[override]  # one signature says what three overloads do
+        self,
+        key: str,
+        default: t.Any = None,
+        type: t.Callable[[t.Any], t.Any] | None = None,
+    ) -> t.Any:
+        """The first value of that name, passed through `type` if given; `default` where there is
+        none or `type` raises `ValueError` or `TypeError`."""
+        values = _get(self, key)
+        if not values:
+            return default
+        if type is None:
+            return values[0]
+        try:
+            return type(values[0])
+        except (ValueError, TypeError):
+            return default
+
+    def __reduce_ex__(self, protocol: t.SupportsIndex) -> tuple[t.Any, ...]:
+        return ImmutableMultiDict, (list(self.items(multi=True)),)
+
+
+# What users see of it is what they see under Flask.
+Arguments.__name__ = Arguments.__qualname__ = ImmutableMultiDict.__name__
+_get: t.Final = dict.get
+_fill: t.Final = dict.update
+_new_arguments: t.Final = Arguments.__new__
+
+
+def parse_query(
+    text: str, storage: type[MultiDict[str, t.Any]] = ImmutableMultiDict
+) -> MultiDict[str, t.Any]:
+    """An urlencoded string in a `storage`, the parameter storage class of a request."""
+    if storage is not ImmutableMultiDict or "%" in text or "+" in text:
+        return collect(parse_pairs(text), storage)
+    # A multidict is a dict of lists; filled as such it costs 0.25 us, its constructor, which asks
+    # abstract classes, 0.6.
+    found = _new_arguments(Arguments)
+    lists: dict[str, list[str]] = {}
+    for part in text.split("&"):
+        if part:
+            name, _, value = part.partition("=")
+            if name in lists:
+                lists[name].append(value)
+            else:
+                lists[name] = [value]
+    _fill(found, lists)  # type: ignore[arg-type]
+    return found
+
+
 def collect(
     pairs: list[tuple[str, str]], storage: type[MultiDict[str, t.Any]]
 ) -> MultiDict[str, t.Any]:
     """The pairs in a `storage`, the parameter storage class of a request."""
     if storage is not ImmutableMultiDict:
         return storage(pairs)
-    # A multidict is a dict of lists; filled as such it costs 0.25 us, its constructor, which asks
-    # abstract classes, 0.6.
+    found = _new_arguments(Arguments)
     lists: dict[str, list[str]] = {}
     for name, value in pairs:
-        if name in lists:
-            lists[name].append(value)
-        else:
-            lists[name] = [value]
-    found: ImmutableMultiDict[str, t.Any] = ImmutableMultiDict.__new__(ImmutableMultiDict)
-    dict.__init__(found, lists)
+        lists.setdefault(name, []).append(value)
+    _fill(found, lists)  # type: ignore[arg-type]
     return found
 
 

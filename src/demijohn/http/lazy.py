@@ -26,7 +26,8 @@ else:
         def __get__(self, instance, owner=None):
             if instance is None:
                 return self
-            value = self.fget(instance)
+            fget = self.fget  # `self.fget(...)` would look for a method first
+            value = fget(instance)
             # Not by way of `__dict__`: asking an object for that makes it a dict, 130 ns, and all
             # its attributes slower from then on.
             setattr(instance, self.__name__, value)

@@ -10,7 +10,7 @@ from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
 
 from ..context.stepping import Steps
-from ..framework.globals import _cv_app, _cv_request
+from ..framework.globals import current_app_ctx, current_request_ctx
 from ..framework.pipeline import Raised, serve_request
 from ..http.response import finish
 from .drivers import CLIENT_KEY, enclosing, hand_out, report_errors
@@ -23,7 +23,7 @@ _PRESERVE_KEY = "werkzeug.debug.preserve_context"
 
 def wsgi_app(app: Any, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """Serve one request."""
-    if _cv_app.get(None) is None and _cv_request.get(None) is None:
+    if current_app_ctx(None) is None and current_request_ctx(None) is None:
         context, joined = copy_context(), None
     else:
         context, joined = enclosing(app, environ.get(CLIENT_KEY))
