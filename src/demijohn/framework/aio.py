@@ -52,7 +52,7 @@ class _Loop:
     exit.
     """
 
-    _finalize: weakref.finalize[[Any], _Loop]
+    _finalize: weakref.finalize[[Any, threading.Lock], _Loop]
 
     def __init__(self, inherited: _Loop | None = None) -> None:
         import asyncio  # not at import time: an application without async functions never loads it

@@ -32,7 +32,6 @@ from .globals import (
     set_app_ctx,
     set_request_ctx,
 )
-from .wrappers import Request
 from .signals import (
     appcontext_popped,
     appcontext_pushed,
@@ -40,6 +39,7 @@ from .signals import (
     request_finished,
     request_tearing_down,
 )
+from .wrappers import Request
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -200,7 +200,7 @@ class AppContext(Context, stack=app_stack):
         app = self.app
         if not self._overridden():
             return pipeline.teardown_appcontext(app, exc, inline)
-        return pipeline.run_all(app, [app.do_teardown_appcontext], None, exc, inline)
+        return pipeline.run_all(app, ([app.do_teardown_appcontext],), None, exc, inline)
 
     def ended_error(self, wanted: str) -> ContextEnded:
         _name_edge(self)
@@ -528,7 +528,7 @@ class RequestContext(Context, stack=request_stack):
         app = self.app
         if not app._plans.overrides.do_teardown_request:
             return pipeline.teardown_request(self, app, exc, inline)
-        return pipeline.run_all(app, [app.do_teardown_request], None, exc, inline)
+        return pipeline.run_all(app, ([app.do_teardown_request],), None, exc, inline)
 
     def _close_request(self, errors: list[BaseException] | None) -> list[BaseException] | None:
         """Close the request's files, or let the other holders do it; adds what that raises."""
@@ -618,7 +618,10 @@ class RequestContext(Context, stack=request_stack):
                     set_request_ctx(self)
                 if current_app_ctx(None) is not self.app_ctx:
                     set_app_ctx(self.app_ctx)
-                ran = self._teardown(exc, inline)
+                if overrides.do_teardown_request:
+                    ran = self._teardown(exc, inline)
+                else:
+                    ran = pipeline.teardown_request(self, app, exc, inline)
                 errors = ran if type(ran) is list else (yield from ran)
             request = self.request
             if (

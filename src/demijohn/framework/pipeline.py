@@ -20,6 +20,7 @@ from werkzeug.routing import RoutingException
 from ..http.coerce import quick
 from ..http.response import assemble
 from .error_handlers import find_error_handler
+from .plan import Lists
 from .signals import (
     appcontext_tearing_down,
     got_request_exception,
@@ -435,7 +436,6 @@ def process_response(ctx: Any, app: Any, response: Any, inline: bool) -> Part:
 
 # -- ends -----------------------------------------------------------------------------------------
 
-Hooks: TypeAlias = list[Callable[..., Any]]
 Errors: TypeAlias = list[BaseException] | Generator[Any, Any, list[BaseException]]
 """What an end raised: the list, or where its functions are handed out the part that returns it."""
 
@@ -443,54 +443,55 @@ Errors: TypeAlias = list[BaseException] | Generator[Any, Any, list[BaseException
 def teardown_request(ctx: Any, app: Any, exc: BaseException | None, inline: bool) -> Errors:
     """Run every `teardown_request` function, a blueprint's before the application's, each scope's
     last registered first, and the signal."""
-    hooks: Hooks = []
+    lists: Lists = ()
     if app.teardown_request_funcs:
         rule = ctx.request.url_rule
-        for functions in app._plans.of[rule and rule.endpoint].teardown:
-            hooks += functions[::-1]
-    return run_all(app, hooks, request_tearing_down, exc, inline)
+        lists = app._plans.of[rule and rule.endpoint].teardown
+    return run_all(app, lists, request_tearing_down, exc, inline)
 
 
 def teardown_appcontext(app: Any, exc: BaseException | None, inline: bool) -> Errors:
     """Run every `teardown_appcontext` function, last registered first, and the signal."""
-    hooks = app.teardown_appcontext_funcs[::-1]
-    return run_all(app, hooks, appcontext_tearing_down, exc, inline)
+    lists = (app.teardown_appcontext_funcs,)
+    return run_all(app, lists, appcontext_tearing_down, exc, inline)
 
 
-def run_all(app: Any, hooks: Hooks, signal: Any, exc: BaseException | None, inline: bool) -> Errors:
-    """Run teardown functions, then send the signal of that end, if any.
+def run_all(app: Any, lists: Lists, signal: Any, exc: BaseException | None, inline: bool) -> Errors:
+    """Run teardown functions, each list from its end, then send the signal of that end, if any.
 
     Invariant: whatever one of them raises, the next one runs. Returns what they raised.
     """
     if not inline:
-        return _hand_out_all(app, hooks, signal, exc)
+        return _hand_out_all(app, lists, signal, exc)
     errors: list[BaseException] = []
     wrapped = app._plans.wrapped
-    for hook in hooks:
-        try:
-            direct = not wrapped[hook]
-        except TypeError:
-            direct = False
-        try:
-            if direct:
-                hook(exc)
-            else:
-                app.ensure_sync(hook)(exc)
-        except BaseException as error:
-            errors.append(error)
+    for functions in lists:
+        for hook in reversed(functions):
+            try:
+                direct = not wrapped[hook]
+            except TypeError:
+                direct = False
+            try:
+                if direct:
+                    hook(exc)
+                else:
+                    app.ensure_sync(hook)(exc)
+            except BaseException as error:
+                errors.append(error)
     if signal is not None and signal.receivers:
         _send_end(app, signal, exc, errors)
     return errors
 
 
 def _hand_out_all(
-    app: Any, hooks: Hooks, signal: Any, exc: BaseException | None
+    app: Any, lists: Lists, signal: Any, exc: BaseException | None
 ) -> Generator[Any, Any, list[BaseException]]:
     errors: list[BaseException] = []
-    for hook in hooks:
-        done, value = yield Call(hook, (exc,))
-        if not done:
-            errors.append(value)
+    for functions in lists:
+        for hook in reversed(functions):
+            done, value = yield Call(hook, (exc,))
+            if not done:
+                errors.append(value)
     if signal is not None and signal.receivers:
         _send_end(app, signal, exc, errors)
     return errors

@@ -35,9 +35,7 @@ STEPS = (
 )
 """The public methods that the pipeline replaces by its own code while nobody overrides them."""
 
-WATCHED = frozenset(
-    {*STEPS, "__class__", "request_class", "response_class", "session_interface"}
-)
+WATCHED = frozenset({*STEPS, "__class__", "request_class", "response_class", "session_interface"})
 """Attributes of an application whose assignment makes its plans stale."""
 
 # Read from an application unless a class below the framework's has one, which nobody tells of.
@@ -111,7 +109,8 @@ class HookLists(defaultdict[Any, list[Any]]):
         """A plain `defaultdict` with the same lists."""
         return defaultdict(list, self)
 
-    __copy__ = copy
+    def __copy__(self) -> defaultdict[Any, list[Any]]:  # type: ignore[override]
+        return defaultdict(list, self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return defaultdict, (list, dict(self))
@@ -257,7 +256,9 @@ class Plans:
         if (
             [*self._leaf_dict] != self._leaf_names
             or self._seen is not changes.version
-            or (self._class_dicts and [[*names] for names in self._class_dicts] != self._class_names)
+            or (
+                self._class_dicts and [[*names] for names in self._class_dicts] != self._class_names
+            )
         ):
             self.forget(app)
         return self.overrides

@@ -89,7 +89,7 @@ def parse_query(
                 lists[name].append(value)
             else:
                 lists[name] = [value]
-    _fill(found, lists)  # type: ignore[arg-type]
+    _fill(found, lists)
     return found
 
 
@@ -103,7 +103,7 @@ def collect(
     lists: dict[str, list[str]] = {}
     for name, value in pairs:
         lists.setdefault(name, []).append(value)
-    _fill(found, lists)  # type: ignore[arg-type]
+    _fill(found, lists)
     return found
 
 

@@ -134,6 +134,7 @@ class DefaultJSONProvider(JSONProvider):
     """The type of responses."""
 
     _kept: _Encoders | None = None
+
     def dumps(self, obj: Any, **kwargs: Any) -> str:
         """Return ``obj`` as JSON text.
 
@@ -316,7 +317,7 @@ def _make_encode(
             pass
         return checking.encode(obj)
 
-    encode.unchecked = unchecked  # type: ignore[attr-defined]
+    vars(encode)["unchecked"] = unchecked
     return encode
 
 
@@ -340,4 +341,3 @@ compact_bytes: Final = _make_compact_bytes()
 
 # Raises StopIteration where a value is missing, as JSONDecoder.raw_decode expects.
 _scan: Callable[[str, int], tuple[Any, int]] = vars(json.JSONDecoder())["scan_once"]
-

@@ -509,7 +509,7 @@ class Request(WerkzeugRequest, metaclass=Watched):
         super()._load_form_data()
         if "stream" in self.__dict__ and type(self).stream is Request.stream:
             # Werkzeug puts it there, past the property.
-            self._stream = self.__dict__.pop("stream")
+            self._stream = vars(self).pop("stream")
         settings = self._settings()
         if (
             settings is not None
