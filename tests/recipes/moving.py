@@ -1,0 +1,36 @@
+"""The application of examples/recipes, copied to a folder in one of the ways in which apps move."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+RECIPES = ROOT / "examples" / "recipes"
+ALIAS = "import demijohn\n\ndemijohn.install_as_flask()\n"
+WAYS = ("alias", "names", "flask")
+"""The alias alone; Demijohn's own names, with the alias for the extension; the real Flask."""
+
+
+def copy(target: Path, way: str) -> Path:
+    """Copy the application, moved in this way, to the new folder `target`; return the folder."""
+    ignored = shutil.ignore_patterns("__pycache__", "instance")
+    shutil.copytree(RECIPES, target, ignore=ignored)
+    for source in target.rglob("*.py"):
+        text = source.read_text()
+        if way == "flask":
+            text = text.replace(ALIAS, "")
+        if way == "names":
+            text = text.replace("from flask import", "from demijohn import")
+        source.write_text(text)
+    return target
+
+
+def environment(**variables: str) -> Mapping[str, str]:
+    """Return variables for a process that imports from its working folder and from `src`."""
+    path = os.pathsep.join([".", str(ROOT / "src"), *filter(None, sys.path)])
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("STUDIO_")}
+    return {**kept, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **variables}
