@@ -15,10 +15,12 @@ WAYS = ("alias", "names", "flask")
 """The alias alone; Demijohn's own names, with the alias for the extension; the real Flask."""
 
 
-def copy(target: Path, way: str) -> Path:
-    """Copy the application, moved in this way, to the new folder `target`; return the folder."""
+def copy(target: Path, way: str, *more: Path) -> Path:
+    """Copy the application and `more` files, moved in this way, to the new folder `target`."""
     ignored = shutil.ignore_patterns("__pycache__", "instance")
     shutil.copytree(RECIPES, target, ignore=ignored)
+    for source in more:
+        shutil.copy(source, target)
     for source in target.rglob("*.py"):
         text = source.read_text()
         if way == "flask":

@@ -109,7 +109,7 @@ def main() -> None:
     language_model.complete = watch.complete
     if CARELESS:
         db.session.close = lambda: None
-    found: dict[str, Any] = {"framework": type(app).__module__}
+    found: dict[str, Any] = {"demijohn": isinstance(app, demijohn.Demijohn)}
     found["create"] = use(app, watch, "POST", "/apps", data={"name": "Desk"})
     found["update"] = use(app, watch, "POST", "/apps/1/prompt", data={"prompt": "Rhyme."})
     found["fetch"] = use(app, watch, "GET", "/apps/1/answer?question=Why?")

@@ -66,7 +66,7 @@ def test_no_connection_is_held_during_long_work(
 ) -> None:
     """Each recipe answers, and the pool has all its connections while the long work runs."""
     found = probe()
-    assert found["framework"].startswith("demijohn")
+    assert found["demijohn"] is True
     seen = found[recipe]
     assert (seen["status"], seen["json"]) == ANSWERS[recipe]
     assert seen["held"] == [0]
