@@ -18,9 +18,8 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -50,36 +49,58 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@dataclass
 class Program:
-    """A running program: its process, what it wrote so far, and the match that it was ready with.
+    """A running program, and what it writes, errors included."""
 
-    `ready` is `None` when it ended before it was ready.
-    """
+    def __init__(self, process: subprocess.Popen[str], sign: str) -> None:
+        self.process = process
+        self.lines: list[str] = []
+        self._sign = sign
+        self._answer: queue.Queue[re.Match[str] | None] = queue.Queue()
+        self.listener = threading.Thread(target=self._listen)
+        self.listener.start()
 
-    process: subprocess.Popen[str]
-    ready: re.Match[str] | None = None
-    lines: list[str] = field(default_factory=list)
+    def _listen(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line)
+            if match := re.search(self._sign, line):
+                self._answer.put(match)
+        self._answer.put(None)
 
     @property
     def output(self) -> str:
-        """What it wrote, errors included; complete once its block has ended."""
+        """What it wrote so far; complete once its block has ended."""
         return "".join(self.lines)
+
+    def starts(self) -> re.Match[str] | None:
+        """Wait until a line fits its sign and return the match; `None` when it ended before."""
+        try:
+            return self._answer.get(timeout=PATIENCE)
+        except queue.Empty:
+            pytest.fail(f"{self.process.args!r} is not ready:\n{self.output}")
+
+    def started(self) -> re.Match[str]:
+        """Wait until a line fits its sign and return the match; fail when it ended before."""
+        match = self.starts()
+        if match is None:
+            pytest.fail(f"{self.process.args!r} ended:\n{self.output}")
+        return match
 
 
 @contextmanager
 def running(
     command: Sequence[str],
-    ready: str,
+    sign: str,
     *,
     cwd: Path,
     environment: Mapping[str, str] | None = None,
     user: str | None = None,
     stop: signal.Signals = signal.SIGTERM,
 ) -> Iterator[Program]:
-    """Start a program in a process group of its own; yield when a line matches `ready`, or it ends.
+    """Run a program in a process group of its own; a line that fits `sign` says that it is ready.
 
-    At the end it gets the signal `stop`, and when that is not enough the group is killed.
+    At the end it gets the signal `stop`; what is left of the group after that is killed.
     """
     with subprocess.Popen(
         command,
@@ -94,27 +115,12 @@ def running(
         stderr=subprocess.STDOUT,
         text=True,
     ) as process:
-        found = Program(process)
-        answer: queue.Queue[re.Match[str] | None] = queue.Queue()
-
-        def listen() -> None:
-            assert process.stdout is not None
-            for line in process.stdout:
-                found.lines.append(line)
-                if match := re.search(ready, line):
-                    answer.put(match)
-            answer.put(None)
-
-        listener = threading.Thread(target=listen)
-        listener.start()
+        program = Program(process, sign)
         try:
-            found.ready = answer.get(timeout=PATIENCE)
-            yield found
-        except queue.Empty:
-            pytest.fail(f"{command[0]} is not ready:\n{found.output}")
+            yield program
         finally:
             _end(process, stop)
-            listener.join()
+            program.listener.join()
 
 
 def _end(process: subprocess.Popen[str], stop: signal.Signals) -> None:
@@ -131,18 +137,18 @@ def _end(process: subprocess.Popen[str], stop: signal.Signals) -> None:
 
 @contextmanager
 def _on_a_free_port(
-    command: Callable[[int], list[str]], ready: str, **options: object
+    command: Callable[[int], list[str]], sign: str, **options: Any
 ) -> Iterator[int]:
     """Run what `command` gives for a port; another one if somebody took the port meanwhile."""
     for _ in range(5):
         port = free_port()
-        with running(command(port), ready, **options) as server:  # type: ignore[arg-type]
-            if server.ready is not None:
+        with running(command(port), sign, **options) as server:
+            if server.starts() is not None:
                 yield port
                 return
         if "Address already in use" not in server.output:
             break
-    pytest.fail(f"{command(port)[0]} ended at once:\n{server.output}")
+    pytest.fail(f"{server.process.args!r} ended:\n{server.output}")
 
 
 @contextmanager

@@ -11,8 +11,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,71 +29,74 @@ CLI = {"alias": "demijohn", "names": "demijohn", "flask": "flask"}
 
 @dataclass
 class Site:
-    """The moved application in its folder, its worker running, and this process's way to it."""
+    """The moved application in its folder, its workers running, and this process's way to them."""
 
     way: str
     folder: Path
-    variables: dict[str, str]
+    variables: Mapping[str, str]
     posting: celery.Celery
 
-    def post(self, name: str, *arguments: object) -> AsyncResult[Any]:
+    def post(self, name: str, *arguments: object, queue: str = "celery") -> AsyncResult[Any]:
         """Post a task of observed.py."""
-        return self.posting.send_task(f"observed.{name}", arguments)
-
-    def run(self, name: str, *arguments: object) -> Any:
-        """Post a task and wait for what it returns."""
-        return self.post(name, *arguments).get(timeout=PATIENCE)
+        return self.posting.send_task(f"observed.{name}", arguments, queue=queue)
 
     def ends(self, result: AsyncResult[Any]) -> list[str]:
         """Return how the app contexts ended that ended during a task."""
         lines = [line.split(" ", 2) for line in (self.folder / "ends").read_text().splitlines()]
         return [outcome for task, _, outcome in lines if task == result.id]
 
+    @contextmanager
+    def workers(self) -> Iterator[None]:
+        """Run both workers: tasks of the queue "threads" run two at a time, others one by one."""
+        command = [sys.executable, "-m", "celery", "-A", "observed:celery_app", "worker"]
+        command += ["--without-gossip", "--without-mingle", "--loglevel", "INFO"]
+        pools = {
+            "celery": ["--pool", "prefork", "--concurrency", "1"],
+            "threads": ["--pool", "threads", "--concurrency", "2"],
+        }
+        with ExitStack() as stack:
+            started = [
+                stack.enter_context(
+                    running(
+                        [*command, "--queues", queue, "--hostname", f"{queue}@here", *pool],
+                        r"\w+@here ready",
+                        cwd=self.folder,
+                        environment=self.variables,
+                    )
+                )
+                for queue, pool in pools.items()
+            ]
+            for worker in started:
+                worker.started()
+            yield
+            for worker in started:
+                worker.process.terminate()  # so that they end at the same time
+        for worker in started:
+            assert worker.process.returncode == 0, worker.output
+            assert "CRITICAL" not in worker.output, worker.output
 
-@contextmanager
-def site(folder: Path, way: str, *pool: str) -> Iterator[Site]:
-    """Move the application into `folder`, create its tables and start a worker."""
+
+@pytest.fixture(scope="module", params=WAYS)
+def site(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    """Move the application in one of the ways, create its tables and start its workers."""
+    way = request.param
+    folder = tmp_path_factory.mktemp("moved") / "studio"
     copy(folder, way, OBSERVED)
     with redis() as broker:
-        variables = dict(
-            environment(
-                STUDIO_BROKER=broker,
-                STUDIO_MODEL_SECONDS="0",
-                STUDIO_DATABASE=f"sqlite:///{folder / 'studio.sqlite3'}",
-                OBSERVED_ENDS=str(folder / "ends"),
-            )
+        variables = environment(
+            STUDIO_BROKER=broker,
+            STUDIO_DATABASE=f"sqlite:///{folder / 'studio.sqlite3'}",
+            STUDIO_MODEL_SECONDS="0",
+            OBSERVED_ENDS=str(folder / "ends"),
         )
         command = [sys.executable, "-m", CLI[way], "--app", "wsgi", "create-tables"]
         subprocess.run(command, cwd=folder, env=variables, check=True, timeout=PATIENCE)
-        worker = [sys.executable, "-m", "celery", "-A", "observed:celery_app", "worker"]
-        worker += ["--loglevel", "INFO", "--without-gossip", "--without-mingle", *pool]
-        with (
-            celery.Celery(set_as_current=False, broker=broker, backend=broker) as posting,
-            running(worker, r"celery@\S+ ready", cwd=folder, environment=variables) as started,
-        ):
-            assert started.ready is not None, started.output
-            yield Site(way, folder, variables, posting)
-        assert "CRITICAL" not in started.output, started.output
-
-
-@pytest.fixture(scope="module", params=WAYS)
-def prefork(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Site]:
-    """Yield a site whose worker runs its tasks in one child process, one after the other."""
-    folder = tmp_path_factory.mktemp("prefork") / "studio"
-    with site(folder, request.param, "--pool", "prefork", "--concurrency", "1") as started:
-        yield started
-
-
-@pytest.fixture(scope="module", params=WAYS)
-def threads(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Site]:
-    """Yield a site whose worker runs two tasks at a time, in threads."""
-    folder = tmp_path_factory.mktemp("threads") / "studio"
-    with site(folder, request.param, "--pool", "threads", "--concurrency", "2") as started:
-        yield started
+        with celery.Celery(set_as_current=False, broker=broker, backend=broker) as posting:
+            found = Site(way, folder, variables, posting)
+            with found.workers():
+                yield found
 
 
 def fetch(method: str, url: str, body: bytes | None = None) -> tuple[int, Any]:
@@ -113,17 +116,16 @@ def polled(url: str) -> Any:
     pytest.fail("The task did not end.")
 
 
-def test_web_posts_a_task_and_polls_its_result(prefork: Site) -> None:
+def test_web_posts_a_task_and_polls_its_result(site: Site) -> None:
     """A client has an app published by the worker, over HTTP, and sees the worker's work."""
-    server = [sys.executable, "-m", CLI[prefork.way], "--app", "wsgi", "run", "--port", "0"]
+    server = [sys.executable, "-m", CLI[site.way], "--app", "wsgi", "run", "--port", "0"]
     with running(
         server,
         r"Running on (http://127\.0\.0\.1:\d+)",
-        cwd=prefork.folder,
-        environment=prefork.variables,
+        cwd=site.folder,
+        environment=site.variables,
     ) as web:
-        assert web.ready is not None, web.output
-        address = web.ready[1]
+        address = web.started()[1]
         status, made = fetch("POST", f"{address}/apps", b"name=Desk")
         assert status == 201
         status, posted = fetch("POST", f"{address}/apps/{made['id']}/publish", b"")
@@ -133,59 +135,59 @@ def test_web_posts_a_task_and_polls_its_result(prefork: Site) -> None:
         assert found == {"done": True, "value": {"page": page, "publisher": "studio"}}
         _, shown = fetch("GET", f"{address}/apps/{made['id']}")
         assert shown == {"name": "Desk", "status": "published"}
-        task = AsyncResult(posted["result"].rpartition("/")[2], app=prefork.posting)
-        assert prefork.ends(task) == ["None"]
+        task = AsyncResult(posted["result"].rpartition("/")[2], app=site.posting)
+        assert site.ends(task) == ["None"]
         _, posted = fetch("POST", f"{address}/apps/77/publish", b"")
         assert polled(address + posted["result"]) == {"done": True, "error": "There is no app 77."}
     assert "Traceback" not in web.output, web.output
 
 
-def test_each_task_has_a_context_of_its_own(prefork: Site) -> None:
+def test_each_task_has_a_context_of_its_own(site: Site) -> None:
     """Tasks of one process have the application, an empty `g`, no request, and one end each."""
-    results = [prefork.post("visit", word) for word in ("ada", "ben", "cleo")]
+    results = [site.post("visit", word) for word in ("ada", "ben", "cleo")]
     found = [result.get(timeout=PATIENCE) for result in results]
     for seen in found:
-        assert seen["framework"] == CLI[prefork.way]
+        assert seen["framework"] == CLI[site.way]
         assert (seen["app"], seen["g"], seen["request"]) == ("studio", [], False)
     assert len({seen["process"] for seen in found}) == 1
     first = found[0]["users"]
     assert [seen["users"] for seen in found] == [first, first + 1, first + 2]
-    assert [prefork.ends(result) for result in results] == [["None"]] * 3
+    assert [site.ends(result) for result in results] == [["None"]] * 3
 
 
-def test_failing_task_ends_its_context_with_its_error(prefork: Site) -> None:
+def test_failing_task_ends_its_context_with_its_error(site: Site) -> None:
     """The exception of a task reaches the end of its context, and whoever asks for the result."""
-    result = prefork.post("fail")
+    result = site.post("fail")
     with pytest.raises(ValueError, match="no such report"):
         result.get(timeout=PATIENCE)
-    assert prefork.ends(result) == ["ValueError('no such report')"]
-    assert prefork.run("visit", "after")["g"] == []
+    assert site.ends(result) == ["ValueError('no such report')"]
+    assert site.post("visit", "after").get(timeout=PATIENCE)["g"] == []
 
 
-def test_two_tasks_at_once_do_not_share_g(threads: Site) -> None:
+def test_two_tasks_at_once_do_not_share_g(site: Site) -> None:
     """Two tasks that run at the same time in one process keep what each left on `g`."""
-    results = [threads.post("meet", word) for word in ("ada", "ben")]
+    results = [site.post("meet", word, queue="threads") for word in ("ada", "ben")]
     ada, ben = (result.get(timeout=PATIENCE) for result in results)
-    assert ada["framework"] == ben["framework"] == CLI[threads.way]
+    assert ada["framework"] == ben["framework"] == CLI[site.way]
     assert ada["process"] == ben["process"]
     assert (ada["g"], ben["g"]) == ([], [])
     assert (ada["kept"], ben["kept"]) == ("ada", "ben")
     assert ada["context"] != ben["context"]
-    assert [threads.ends(result) for result in results] == [["None"]] * 2
+    assert [site.ends(result) for result in results] == [["None"]] * 2
 
 
-def test_ends_are_counted(threads: Site) -> None:
+def test_ends_are_counted(site: Site) -> None:
     """A control: a task that opens a second context is seen to end two."""
-    result = threads.post("nest")
+    result = site.post("nest", queue="threads")
     result.get(timeout=PATIENCE)
-    assert threads.ends(result) == ["None", "None"]
+    assert site.ends(result) == ["None", "None"]
 
 
-def test_task_without_the_recipe_has_no_context(threads: Site) -> None:
+def test_task_without_the_recipe_has_no_context(site: Site) -> None:
     """A control: a task that is not a `FlaskTask` finds no application, and none has ended."""
-    result = threads.post("bare")
+    result = site.post("bare", queue="threads")
     with pytest.raises(RuntimeError, match=r"^Working outside of application context") as caught:
         result.get(timeout=PATIENCE)
-    assert threads.ends(result) == []
-    if threads.way != "flask":
+    assert site.ends(result) == []
+    if site.way != "flask":
         assert "with app.app_context():" in str(caught.value)
