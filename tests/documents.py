@@ -5,25 +5,33 @@ The code blocks of a document, in their order:
 - ```` ```python NAME ```` is a file of that name, in the reader's folder.
 - ```` ```console ```` holds commands, each after `$ `, and what they print: each line that is shown
   comes in the output, in that order. `...` in it stands for anything.
-- ```` ```console server ```` holds one command that goes on: it is stopped when it has served.
+- ```` ```console server ```` holds one command that goes on until the end of the document. It is
+  ready when it has printed what is shown. It takes a free port; the port that is shown is
+  understood as that one from there on.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+import sys
+import sysconfig
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from servers import PATIENCE, running
+from servers import PATIENCE, Program, running
 
 FENCE = re.compile(
     r"^(?P<indent> *)```(?P<kind>\S*)(?: (?P<name>\S+))?\n(?P<text>.*?)^(?P=indent)```$",
     re.DOTALL | re.MULTILINE,
 )
-ADDRESS = r"http://127\.0\.0\.1:\d+"
+ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
+FOREIGN = ("DEMIJOHN", "FLASK", "GUNICORN", "PIP", "PYTEST", "PYTHON", "VIRTUAL_ENV")
+"""How variables begin that would change what a reader's commands do."""
 
 
 @dataclass(frozen=True)
@@ -60,45 +68,49 @@ def steps(block: Block) -> list[Step]:
     return found
 
 
-def missing(shown: list[str], output: str) -> str | None:
+def pattern(line: str) -> str:
+    """Return the regular expression of a shown line."""
+    text = re.escape(line).replace(r"\.\.\.", ".*")
+    return re.sub(r"(127\\\.0\\\.0\\\.1:)\d+", r"\1\\d+", text)  # any port
+
+
+def missing(shown: Sequence[str], output: str) -> str | None:
     """Return the first shown line that does not come in the output at its turn."""
     lines = iter(output.splitlines())
     for line in shown:
-        pattern = re.escape(line).replace(r"\.\.\.", ".*")
-        pattern = re.sub(r"(127\\\.0\\\.0\\\.1:)\d+", r"\1\\d+", pattern)  # any port
-        if not any(re.fullmatch(pattern, found.rstrip()) for found in lines):
+        if not any(re.fullmatch(pattern(line), found.rstrip()) for found in lines):
             return line
     return None
 
 
-class Reader:
-    """Follows documents in a folder of its own, step by step.
+class Reader(ExitStack):
+    """Follows a document in a folder, block by block, and closes what runs at its end.
 
-    `environment` is the commands'; `visit` gets the address of each server while it runs.
+    `addresses` are those of the servers that run: as shown -> as they are.
     """
 
-    def __init__(
-        self, folder: Path, environment: Mapping[str, str], visit: Callable[[str], None]
-    ) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        super().__init__()
         self.folder = folder
         self.environment = environment
-        self.visit = visit
+        self.addresses: dict[str, str] = {}
 
     def follow(self, block: Block) -> None:
         """Do what a block says; `AssertionError` when that does not give what it shows."""
         if block.kind == "console":
             for step in steps(block):
-                output = (self.serve if block.name == "server" else self.run)(step)
-                line = missing(step.shown, output)
-                assert line is None, f"$ {step.command}\n{output}\nThis is missing: {line}"
+                if block.name == "server":
+                    self.serve(step)
+                else:
+                    self.run(step)
         else:
             assert block.name, f"a block that is no file and no command:\n{block.text}"
             (self.folder / block.name).write_text(block.text)
 
-    def run(self, step: Step) -> str:
-        """Run a command to its end, without errors; return what it printed."""
+    def run(self, step: Step) -> None:
+        """Run a command to its end, without errors."""
         done = subprocess.run(
-            ["sh", "-c", step.command],
+            ["sh", "-c", self._here(step.command)],
             cwd=self.folder,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -108,16 +120,65 @@ class Reader:
             timeout=2 * PATIENCE,
         )
         assert done.returncode == 0, f"$ {step.command}\n{done.stdout}"
-        return done.stdout
+        _compare(step, done.stdout)
 
-    def serve(self, step: Step) -> str:
-        """Run a command until it names an address and that was visited; return what it printed."""
-        with running(
-            ["sh", "-c", f"exec {step.command}"],
-            ADDRESS,
-            cwd=self.folder,
-            environment=self.environment,
-        ) as server:
-            self.visit(server.started()[0])
-        assert "Traceback" not in server.output, server.output
-        return server.output
+    def serve(self, step: Step) -> None:
+        """Start a command, and wait for the last line that is shown."""
+        server = self.enter_context(
+            running(
+                ["sh", "-c", f"exec {self._here(step.command)}"],
+                pattern(step.shown[-1]),
+                cwd=self.folder,
+                environment=self.environment,
+            )
+        )
+        line = server.started()[0]
+        _compare(step, server.output)
+        shown, found = ADDRESS.search(step.shown[-1]), ADDRESS.search(line)
+        if shown and found:
+            self.addresses[shown[0]] = found[0]
+        self.callback(_without_errors, server)
+
+    def _here(self, command: str) -> str:
+        return ADDRESS.sub(lambda shown: self.addresses.get(shown[0], shown[0]), command)
+
+
+def _compare(step: Step, output: str) -> None:
+    line = missing(step.shown, output)
+    assert line is None, f"$ {step.command}\n{output}\nThis is missing: {line}"
+
+
+def _without_errors(server: Program) -> None:
+    assert server.process.poll() is None, server.output
+    assert "Traceback" not in server.output, server.output
+
+
+def environment(folder: Path, programs: Sequence[str], **variables: str) -> dict[str, str]:
+    """Make an environment with everything that the tests' has but Demijohn; return its variables.
+
+    `programs` are the console scripts that it needs. Ports are free ones, and pip needs no network.
+    """
+    command = [sys.executable, "-m", "venv", "--without-pip", "--symlinks", str(folder)]
+    subprocess.run(command, check=True, timeout=PATIENCE)
+    here = {"base": str(folder), "platbase": str(folder)}
+    packages = Path(sysconfig.get_path("purelib", "venv", here))
+    # The path files in the tests' environment, an editable install's for one, are not read.
+    (packages / "more.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    for name in programs:
+        original = Path(sysconfig.get_path("scripts"), name).read_text()
+        script = folder / "bin" / name
+        script.write_text(f"#!{folder / 'bin' / 'python'}\n{original.partition(chr(10))[2]}")
+        script.chmod(0o755)
+    kept = {name: text for name, text in os.environ.items() if not name.startswith(FOREIGN)}
+    return {
+        **kept,
+        "HOME": str(folder),
+        "PATH": os.pathsep.join([str(folder / "bin"), os.environ["PATH"]]),
+        "DEMIJOHN_RUN_PORT": "0",
+        "GUNICORN_CMD_ARGS": "--bind 127.0.0.1:0",
+        "PIP_NO_BUILD_ISOLATION": "0",  # pip reads this as: no isolation
+        "PIP_NO_DEPS": "1",
+        "PIP_NO_INDEX": "1",
+        "PYTHONUNBUFFERED": "1",
+        **variables,
+    }

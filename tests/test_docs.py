@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import types
 from pathlib import Path
@@ -43,7 +44,8 @@ def test_the_application_in_the_readme_works() -> None:
 
 def test_files_that_documents_link_to_exist() -> None:
     """A relative link in a document leads to a file or folder of this repository."""
-    for document in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+    documents = [ROOT.glob("*.md"), (ROOT / "docs").rglob("*.md"), ROOT.glob("examples/*/*.md")]
+    for document in itertools.chain.from_iterable(documents):
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
             assert (document.parent / target).exists(), f"{document.name} links to {target}"
 
