@@ -30,7 +30,7 @@ FENCE = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
-FOREIGN = ("DEMIJOHN", "FLASK", "GUNICORN", "PIP", "PYTEST", "PYTHON", "VIRTUAL_ENV")
+FOREIGN = ("DEMIJOHN", "FLASK", "GUNICORN", "PIP", "PYTEST", "PYTHON", "STUDIO", "VIRTUAL_ENV")
 """How variables begin that would change what a reader's commands do."""
 
 
@@ -180,5 +180,6 @@ def environment(folder: Path, programs: Sequence[str], **variables: str) -> dict
         "PIP_NO_DEPS": "1",
         "PIP_NO_INDEX": "1",
         "PYTHONUNBUFFERED": "1",
+        "no_proxy": "127.0.0.1",
         **variables,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Mapping
@@ -26,7 +27,7 @@ def copy(target: Path, way: str, *more: Path) -> Path:
         if way == "flask":
             text = text.replace(ALIAS, "")
         if way == "names":
-            text = text.replace("from flask import", "from demijohn import")
+            text = re.sub(r"^from flask\b", "from demijohn", text, flags=re.MULTILINE)
         source.write_text(text)
     return target
 

@@ -15,9 +15,11 @@ from make_celery import celery_app, flask_app  # isort: skip  # moves the applic
 
 from celery import Task, current_task, shared_task
 from flask import current_app, g, has_request_context
+from flask.ctx import AppContext
 from studio.models import User, db
 
 together = threading.Barrier(2, timeout=60)
+left: list[AppContext] = []
 
 
 @flask_app.teardown_appcontext
@@ -73,9 +75,23 @@ def nest() -> None:
 
 
 @shared_task(ignore_result=False, base=Task)
-def bare() -> str:
-    """Run without the recipe's task class, so without a context."""
-    return current_app.name
+def bare() -> dict[str, object]:
+    """Look, without the recipe's task class: in no context, or in one that was left."""
+    return see()
+
+
+@shared_task(ignore_result=False, base=Task)
+def leave(word: str) -> None:
+    """Push a context and leave it, with something on its `g`."""
+    left.append(flask_app.app_context())
+    left[-1].push()
+    g.word = word
+
+
+@shared_task(ignore_result=False, base=Task)
+def take_away() -> None:
+    """Pop what `leave` left."""
+    left.pop().pop()
 
 
 __all__ = ["celery_app"]

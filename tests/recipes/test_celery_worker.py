@@ -40,6 +40,10 @@ class Site:
         """Post a task of observed.py."""
         return self.posting.send_task(f"observed.{name}", arguments, queue=queue)
 
+    def run(self, name: str, *arguments: object, queue: str = "celery") -> Any:
+        """Post a task of observed.py and wait for what it returns."""
+        return self.post(name, *arguments, queue=queue).get(timeout=PATIENCE)
+
     def ends(self, result: AsyncResult[Any]) -> list[str]:
         """Return how the app contexts ended that ended during a task."""
         lines = [line.split(" ", 2) for line in (self.folder / "ends").read_text().splitlines()]
@@ -102,7 +106,8 @@ def site(
 def fetch(method: str, url: str, body: bytes | None = None) -> tuple[int, Any]:
     """Send one HTTP request; return the status and the JSON of the answer."""
     request = urllib.request.Request(url, data=body, method=method)
-    with urllib.request.urlopen(request, timeout=PATIENCE) as response:
+    client = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with client.open(request, timeout=PATIENCE) as response:
         return response.status, json.load(response)
 
 
@@ -161,7 +166,7 @@ def test_failing_task_ends_its_context_with_its_error(site: Site) -> None:
     with pytest.raises(ValueError, match="no such report"):
         result.get(timeout=PATIENCE)
     assert site.ends(result) == ["ValueError('no such report')"]
-    assert site.post("visit", "after").get(timeout=PATIENCE)["g"] == []
+    assert site.run("visit", "after")["g"] == []
 
 
 def test_two_tasks_at_once_do_not_share_g(site: Site) -> None:
@@ -191,3 +196,13 @@ def test_task_without_the_recipe_has_no_context(site: Site) -> None:
     assert site.ends(result) == []
     if site.way != "flask":
         assert "with app.app_context():" in str(caught.value)
+
+
+def test_a_context_that_was_left_is_seen(site: Site) -> None:
+    """A control: `g` of a context that is left is found by a task without one, and by no other."""
+    site.run("leave", "ada")
+    try:
+        assert site.run("bare")["g"] == ["word"]
+        assert site.run("visit", "ben")["g"] == []
+    finally:
+        site.run("take_away")
