@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import os
+import pwd
 import queue
 import re
 import shutil
@@ -173,7 +174,9 @@ def postgresql() -> Iterator[str]:
     debian = "/usr/lib/postgresql/*/bin"
     initdb = program("initdb", "postgresql", debian)
     binary = program("postgres", "postgresql", debian)
-    user = "postgres" if os.geteuid() == 0 else None
+    user = "postgres" if os.geteuid() == 0 else None  # it refuses to run as root
+    if user is not None and user not in {entry.pw_name for entry in pwd.getpwall()}:
+        not_here(f"no user {user}: apt-get install -y postgresql")
     # Not under pytest's folders: those are closed to other users.
     with tempfile.TemporaryDirectory(prefix="postgresql-") as folder:
         if user is not None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from documents import Block, Reader, blocks, environment
+from documents import Block, Reader, blocks, environment, steps
 from servers import PATIENCE
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,6 +53,46 @@ def test_moving_from_flask(reader: Reader) -> None:
     if later:
         pytest.skip(f"no command as-flask yet: {len(later)} blocks are left out")
     assert len(reader.addresses) == 2
+
+
+WRITTEN = """\
+import flask
+import flask_login
+from flask import Flask
+from flask.views import View
+from flask_login import login_user
+
+def later():
+    from flask import g
+    import flask
+    return "from flask import g", flask
+"""
+MOVED = """\
+import demijohn as flask
+import flask_login
+from demijohn import Flask
+from demijohn.views import View
+from flask_login import login_user
+
+def later():
+    from demijohn import g
+    import demijohn as flask
+    return "from flask import g", flask
+"""
+
+
+def test_names_are_replaced_and_put_back(tmp_path: Path) -> None:
+    """The replacement changes every import of Flask and nothing else, and the other undoes it."""
+    page = blocks((HOWTO / "from-flask.md").read_text())
+    found = [step for block in page if block.kind == "console" for step in steps(block)]
+    there, back = (step for step in found if step.command.startswith("sed"))
+    source = tmp_path / "views.py"
+    source.write_text(WRITTEN)
+    reader = Reader(tmp_path, os.environ)
+    reader.run(there)
+    assert source.read_text() == MOVED
+    reader.run(back)
+    assert source.read_text() == WRITTEN
 
 
 def test_every_howto_is_followed() -> None:

@@ -17,7 +17,7 @@ import demijohn
 
 demijohn.install_as_flask()
 
-import sqlalchemy  # noqa: E402
+import sqlalchemy.orm  # noqa: E402
 from flask import Flask  # noqa: E402
 from studio import create_app, language_model  # noqa: E402
 from studio.models import App, db  # noqa: E402
@@ -94,6 +94,22 @@ def crowd(app: Flask) -> dict[str, Any]:
     return found
 
 
+def after_close(app: Flask) -> dict[str, Any]:
+    """Read objects after `close()`: one that was loaded, and one that a commit had emptied."""
+    with app.app_context():
+        loaded, emptied = App(name="loaded"), App(name="emptied")
+        db.session.add_all([loaded, emptied])
+        db.session.commit()
+        db.session.refresh(loaded)
+        db.session.close()
+        found: dict[str, Any] = {"loaded": [loaded.name, loaded.status]}
+        try:
+            found["emptied"] = emptied.name
+        except sqlalchemy.orm.exc.DetachedInstanceError as error:
+            found["emptied"] = type(error).__name__
+    return found
+
+
 def main() -> None:
     """Use every recipe, then all together."""
     options: dict[str, Any] = {"pool_size": 1, "max_overflow": 0}
@@ -115,6 +131,7 @@ def main() -> None:
     found["fetch"] = use(app, watch, "GET", "/apps/1/answer?question=Why?")
     found["fetch nothing"] = use(app, watch, "GET", "/apps/2/answer?question=Why?")
     found["crowd"] = crowd(app)
+    found["after close"] = after_close(app)
     with app.app_context():
         db.engine.dispose()
     print(json.dumps(found))

@@ -96,6 +96,12 @@ def test_a_request_that_finds_nothing_gives_its_connection_back(
     assert (seen["status"], seen["held"], seen["after"]) == (404, [], 0)
 
 
+def test_what_is_loaded_stays_readable(probe: Callable[..., dict[str, Any]]) -> None:
+    """After `close()` loaded values can be read, and those that a commit emptied raise."""
+    expected = {"loaded": ["loaded", "draft"], "emptied": "DetachedInstanceError"}
+    assert probe()["after close"] == expected
+
+
 def test_one_connection_serves_many_long_requests(probe: Callable[..., dict[str, Any]]) -> None:
     """Four requests are in their long work at once, on a pool of one, and a fifth user reads."""
     assert probe()["crowd"] == {"outcomes": [200] * 4, "status meanwhile": "draft"}
