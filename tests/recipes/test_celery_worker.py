@@ -88,6 +88,7 @@ def site(
     way = request.param
     folder = tmp_path_factory.mktemp("moved") / "studio"
     copy(folder, way, OBSERVED)
+    (folder / "ends").touch()
     with redis() as broker:
         variables = environment(
             STUDIO_BROKER=broker,
