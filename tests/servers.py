@@ -53,8 +53,11 @@ def free_port() -> int:
 class Program:
     """A running program, and what it writes, errors included."""
 
-    def __init__(self, process: subprocess.Popen[str], sign: str) -> None:
+    def __init__(
+        self, process: subprocess.Popen[str], sign: str, end: signal.Signals = signal.SIGTERM
+    ) -> None:
         self.process = process
+        self._end: signal.Signals | None = end
         self.lines: list[str] = []
         self._sign = sign
         self._answer: queue.Queue[re.Match[str] | None] = queue.Queue()
@@ -88,6 +91,25 @@ class Program:
             pytest.fail(f"{self.process.args!r} ended:\n{self.output}")
         return match
 
+    def stop(self) -> None:
+        """Ask it to end, once: while it does, a second signal could be one too many."""
+        if self._end is not None:
+            self.process.send_signal(self._end)  # does nothing where it has ended
+            self._end = None
+
+    def end(self) -> None:
+        """Stop it and wait; kill what is left of its group."""
+        self.stop()
+        try:
+            self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            pass
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.listener.join()
+
 
 @contextmanager
 def running(
@@ -116,24 +138,11 @@ def running(
         stderr=subprocess.STDOUT,
         text=True,
     ) as process:
-        program = Program(process, sign)
+        program = Program(process, sign, stop)
         try:
             yield program
         finally:
-            _end(process, stop)
-            program.listener.join()
-
-
-def _end(process: subprocess.Popen[str], stop: signal.Signals) -> None:
-    process.send_signal(stop)  # does nothing where the process has ended
-    try:
-        process.wait(PATIENCE)
-    except subprocess.TimeoutExpired:
-        pass
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
+            program.end()
 
 
 @contextmanager

@@ -74,7 +74,7 @@ class Site:
                 worker.started()
             yield
             for worker in started:
-                worker.process.terminate()  # so that they end at the same time
+                worker.stop()  # so that they end at the same time
         for worker in started:
             assert worker.process.returncode == 0, worker.output
             assert "CRITICAL" not in worker.output, worker.output
