@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from .compat.alias import install_as_flask as install_as_flask
     from .framework.config import Config as Config
     from .framework.contexts import after_this_request as after_this_request
-    from .framework.contexts import copy_current_request_context as copy_current_request_context
     from .framework.contexts import has_app_context as has_app_context
     from .framework.contexts import has_request_context as has_request_context
+    from .framework.copies import copy_current_request_context as copy_current_request_context
     from .framework.helpers import abort as abort
     from .framework.helpers import flash as flash
     from .framework.helpers import get_flashed_messages as get_flashed_messages
@@ -63,10 +63,10 @@ _HOMES = {
     "framework.config": ("Config",),
     "framework.contexts": (
         "after_this_request",
-        "copy_current_request_context",
         "has_app_context",
         "has_request_context",
     ),
+    "framework.copies": ("copy_current_request_context",),
     "framework.globals": ("app_ctx", "current_app", "g", "request", "request_ctx", "session"),
     "framework.helpers": (
         "abort",

@@ -1,12 +1,12 @@
 """Flask's path to the contexts; they live in `demijohn.framework.contexts`."""
 
-from .framework.contexts import AppContext as AppContext
+from .framework.app_contexts import AppContext as AppContext
+from .framework.app_contexts import _AppCtxGlobals as _AppCtxGlobals
 from .framework.contexts import RequestContext as RequestContext
-from .framework.contexts import _AppCtxGlobals as _AppCtxGlobals
 from .framework.contexts import after_this_request as after_this_request
-from .framework.contexts import copy_current_request_context as copy_current_request_context
 from .framework.contexts import has_app_context as has_app_context
 from .framework.contexts import has_request_context as has_request_context
+from .framework.copies import copy_current_request_context as copy_current_request_context
 
 __all__ = (
     "AppContext",

@@ -9,7 +9,8 @@ from .framework import globals as _globals
 
 if TYPE_CHECKING:
     from .application import Demijohn
-    from .framework.contexts import AppContext, RequestContext, _AppCtxGlobals
+    from .framework.app_contexts import AppContext, _AppCtxGlobals
+    from .framework.contexts import RequestContext
     from .framework.wrappers import Request
     from .http.sessions import SessionMixin
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from demijohn.context.stack import Context, Hold
-from demijohn.framework import contexts, pipeline, streams
+from demijohn.framework import contexts, ends, globals, streams
 from demijohn.serve import wsgi
 
 Fault = Callable[[pytest.MonkeyPatch], None]
@@ -56,25 +56,26 @@ def double_end(patch: pytest.MonkeyPatch) -> None:
 
 def teardown_stops_at_first_error(patch: pytest.MonkeyPatch) -> None:
     """The teardown functions after one that fails do not run."""
-    run_all = pipeline.run_all
+    run_all = ends.run_all
 
-    def faulty(app: Any, hooks: Any, signal: Any, exc: Any, inline: bool) -> Any:
-        for hook in hooks:
-            if errors := run_all(app, [hook], None, exc, inline):
-                return errors
-        return run_all(app, [], signal, exc, inline)
+    def faulty(app: Any, lists: Any, signal: Any, exc: Any, inline: bool) -> Any:
+        for functions in lists:
+            for hook in functions[::-1]:
+                if errors := run_all(app, ([hook],), None, exc, inline):
+                    return errors
+        return run_all(app, (), signal, exc, inline)
 
-    patch.setattr(pipeline, "run_all", faulty)
+    patch.setattr(ends, "run_all", faulty)
 
 
 def error_of_an_end_is_lost(patch: pytest.MonkeyPatch) -> None:
     """Of several errors of an end only the first is reported."""
-    run_all = pipeline.run_all
+    run_all = ends.run_all
 
-    def faulty(app: Any, hooks: Any, signal: Any, exc: Any, inline: bool) -> Any:
-        return run_all(app, hooks, signal, exc, inline)[:1]
+    def faulty(app: Any, lists: Any, signal: Any, exc: Any, inline: bool) -> Any:
+        return run_all(app, lists, signal, exc, inline)[:1]
 
-    patch.setattr(pipeline, "run_all", faulty)
+    patch.setattr(ends, "run_all", faulty)
 
 
 def foreign_pop_raises_value_error(patch: pytest.MonkeyPatch) -> None:
@@ -121,7 +122,7 @@ def borrowed_step_leaves_the_context(patch: pytest.MonkeyPatch) -> None:
     """A step of a stream outside an edge does not pop what it pushed."""
 
     def faulty(self: Any, step: Callable[[], Any]) -> Any:
-        if not self._ctx.ended and contexts._cv_request.get(None) is not self._ctx:
+        if not self._ctx.ended and globals._cv_request.get(None) is not self._ctx:
             self._ctx.push()
         return step()
 
@@ -170,9 +171,9 @@ def edge_joins(patch: pytest.MonkeyPatch) -> None:
 
     def faulty(app: Any, mark: Any) -> Any:
         context, joined = enclosing(app, mark)
-        found = contexts._cv_app.get(None)
+        found = globals._cv_app.get(None)
         if found is not None and found.app is app and not found.ended:
-            context.run(contexts._cv_app.set, found)
+            context.run(globals._cv_app.set, found)
             joined = found
         return context, joined
 
@@ -203,12 +204,12 @@ def copy_tears_down_its_parent(patch: pytest.MonkeyPatch) -> None:
 
 def teardown_in_order_of_registration(patch: pytest.MonkeyPatch) -> None:
     """Teardown functions run first registered first."""
-    run_all = pipeline.run_all
+    run_all = ends.run_all
 
-    def faulty(app: Any, hooks: Any, signal: Any, exc: Any, inline: bool) -> Any:
-        return run_all(app, list(hooks)[::-1], signal, exc, inline)
+    def faulty(app: Any, lists: Any, signal: Any, exc: Any, inline: bool) -> Any:
+        return run_all(app, tuple(functions[::-1] for functions in lists), signal, exc, inline)
 
-    patch.setattr(pipeline, "run_all", faulty)
+    patch.setattr(ends, "run_all", faulty)
 
 
 FAULTS: list[Fault] = [

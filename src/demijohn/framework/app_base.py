@@ -23,9 +23,10 @@ from demijohn import typing as ft
 from ..context.ending import raise_errors
 from ..http.coerce import coerce
 from ..http.debughelpers import FormDataRoutingRedirect
-from . import aio, pipeline, urls
+from . import aio, ends, pipeline, urls
+from .app_contexts import AppContext
 from .app_setup import AppSetup
-from .contexts import AppContext, RequestContext
+from .contexts import RequestContext
 from .globals import _cv_request, g, request_ctx
 from .helpers import send_from_directory
 from .matching import Matcher
@@ -217,16 +218,16 @@ class AppBase(AppSetup):
 
     def do_teardown_request(self, exc: BaseException | None = _UNSET) -> None:
         """Run the `teardown_request` functions and the signal, all of them, whatever they raise."""
-        exc = pipeline.handled_exception() if exc is _UNSET else exc
-        errors = pipeline.teardown_request(_current_request(), self, exc, True)
+        exc = ends.handled_exception() if exc is _UNSET else exc
+        errors = ends.teardown_request(_current_request(), self, exc, True)
         raise_errors(
             cast("list[BaseException]", errors), "Errors in teardown functions of a request"
         )
 
     def do_teardown_appcontext(self, exc: BaseException | None = _UNSET) -> None:
         """Run the `teardown_appcontext` functions and the signal, all of them."""
-        exc = pipeline.handled_exception() if exc is _UNSET else exc
-        errors = pipeline.teardown_appcontext(self, exc, True)
+        exc = ends.handled_exception() if exc is _UNSET else exc
+        errors = ends.teardown_appcontext(self, exc, True)
         raise_errors(
             cast("list[BaseException]", errors),
             "Errors in teardown functions of an application context",

@@ -25,8 +25,8 @@ from ..http.routing import Map
 from ..http.sessions import SecureCookieSessionInterface, SessionInterface
 from ..http.templating import Environment
 from . import registry, urls
+from .app_contexts import _AppCtxGlobals
 from .config import DEFAULTS, Config, ConfigAttribute, get_debug_flag
-from .contexts import _AppCtxGlobals
 from .error_handlers import find_error_handler
 from .globals import _cv_app, _cv_request, g, request, session
 from .helpers import get_flashed_messages

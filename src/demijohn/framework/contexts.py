@@ -1,29 +1,26 @@
-"""The contexts that users meet: `AppContext`, and `RequestContext` on top of one.
+"""`RequestContext`: what a request carries, how it begins and ends, by hand and at an edge.
 
-Holds what a context carries, how it begins and ends, by hand and at an edge. Which functions run
-at an end and in which order is the pipeline's.
+Which functions run at an end and in which order is in `ends`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from functools import partial, update_wrapper
-from threading import get_ident
+from functools import partial
 from time import monotonic
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from werkzeug.exceptions import HTTPException
 
-from ..context.errors import ContextEnded, SessionReadOnly
+from ..context.errors import ContextEnded
 from ..context.lifecycle import State
-from ..context.namespace import Namespace
 from ..context.proxy import UNMADE
 from ..context.stack import Context
 from ..http.request import assemble
-from . import pipeline
+from . import ends
+from .app_contexts import AppContext, name_edge
+from .copies import Share, Sharing, session_read_only
 from .globals import (
-    app_stack,
     current_app_ctx,
     current_request_ctx,
     request_stack,
@@ -49,218 +46,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _CLOSE = Request.close
 _NEW, _CURRENT, _ENDING, _ENDED = State.NEW, State.CURRENT, State.ENDING, State.ENDED
-_EDGE = "its server edge"
-
-
-class _AppCtxGlobals(Namespace):
-    """`g`: a namespace for one application context, by attribute and by key."""
-
-    def __repr__(self) -> str:
-        ctx = current_app_ctx(None)
-        if ctx is not None:
-            return f"<flask.g of '{ctx.app.name}'>"
-        return object.__repr__(self)
-
-
-class AppContext(Context, stack=app_stack):
-    """A unit of work of one application: `current_app` and `g` belong to it.
-
-    Made by `app.app_context()`, or by a request that finds none of its application.
-    """
-
-    # Slots, because CPython 3.11 reaches an attribute that has a default on the class ten times
-    # slower than a slot, and an instance's `__dict__` costs 130 ns to make. Others may be added.
-    __slots__ = (
-        "_adapter",
-        "_borrows",
-        "_ended_at",
-        "_ended_by",
-        "_failed",
-        "_g",
-        "_holds",
-        "_made_at_edge",
-        "_outcome",
-        "_state",
-        "_thread",
-        "_token",
-        "app",
-    )
-
-    if TYPE_CHECKING:
-        _made_at_edge: bool
-        _outcome: str | None
-        """What the request that brought this context tells of the end of both."""
-
-    def __init__(self, app: Any) -> None:
-        self.app = app
-        self._g = UNMADE
-        self._state = _NEW
-        self._token = self._borrows = self._holds = None
-        self._adapter: Any = UNMADE
-
-    @property
-    def g(self) -> Any:
-        """This unit's namespace, an `app_ctx_globals_class`; made at first use."""
-        g = self._g
-        if g is UNMADE:
-            g = self._g = self.app.app_ctx_globals_class()
-        return g
-
-    @g.setter
-    def g(self, value: Any) -> None:
-        self._g = value
-
-    @property
-    def url_adapter(self) -> MapAdapter | None:
-        """Builds URLs outside a request; None without `SERVER_NAME`."""
-        adapter = self._adapter
-        if adapter is UNMADE:
-            adapter = self._adapter = self.app.create_url_adapter(None)
-        found: MapAdapter | None = adapter
-        return found
-
-    @url_adapter.setter
-    def url_adapter(self, adapter: MapAdapter | None) -> None:
-        self._adapter = adapter
-
-    @property
-    def outcome(self) -> str | None:
-        """How the context ended: "ok", "handled" (a handler answered an error) or "error".
-
-        None before the end, which begins with that of the request that brought this context.
-        """
-        told: str | None = getattr(self, "_outcome", None)
-        if told is not None or self._state not in (_ENDING, _ENDED):
-            return told
-        return "error" if getattr(self, "_failed", False) else "ok"
-
-    # The plain `with app.app_context():`, with nobody looking, holding or borrowing, does what
-    # `push` and `pop` do without asking: 0.5 µs where they take 0.9. Anything else goes to them.
-
-    def __enter__(self) -> Self:
-        if self._state is _NEW and not appcontext_pushed.receivers:
-            self._token = set_app_ctx(self)
-            self._thread = get_ident()
-            self._state = _CURRENT
-        else:
-            self.push()
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        app = self.app
-        token = self._token
-        if (
-            token is not None
-            and exc_value is None
-            and current_app_ctx(None) is self
-            and self._state is _CURRENT
-            and self._borrows is None
-            and self._holds is None
-            and not app.teardown_appcontext_funcs
-            and not appcontext_tearing_down.receivers
-            and not appcontext_popped.receivers
-            and type(app).do_teardown_appcontext is app._plans.own_teardown
-        ):
-            try:
-                reset_app_ctx(token)
-            except ValueError:
-                pass
-            else:
-                self._token = None
-                self._state = _ENDED
-                self._ended_at = monotonic()
-                return
-        self.pop(exc_value)
-
-    def on_enter(self) -> None:
-        self._failed, self._outcome = False, None
-        if appcontext_pushed.receivers:
-            appcontext_pushed.send(self.app, _async_wrapper=self.app.ensure_sync)
-
-    def _idle(self) -> bool:
-        app = self.app
-        return not (
-            app.teardown_appcontext_funcs or appcontext_tearing_down.receivers or self._overridden()
-        )
-
-    def _overridden(self) -> bool:
-        """Whether the application's own `do_teardown_appcontext` is to be called."""
-        app = self.app
-        return type(app).do_teardown_appcontext is not app._plans.own_teardown
-
-    def _run_end(self, exc: BaseException | None) -> list[BaseException] | None:
-        return cast("list[BaseException]", self._teardown(exc, True))
-
-    def _teardown(self, exc: BaseException | None, inline: bool) -> pipeline.Errors:
-        app = self.app
-        if not self._overridden():
-            return pipeline.teardown_appcontext(app, exc, inline)
-        return pipeline.run_all(app, ([app.do_teardown_appcontext],), None, exc, inline)
-
-    def ended_error(self, wanted: str) -> ContextEnded:
-        _name_edge(self)
-        return super().ended_error(wanted)
-
-    def _after_end(self) -> None:
-        if appcontext_popped.receivers:
-            appcontext_popped.send(self.app, _async_wrapper=self.app.ensure_sync)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self.app.name}>"
-
-
-def _name_edge(ctx: Context) -> None:
-    """Note that an edge ended a context that nobody pushed: 10 ns if it were done at each end."""
-    if not hasattr(ctx, "_thread") and not hasattr(ctx, "_ended_by"):
-        ctx._ended_by = _EDGE
-
-
-class _Sharing:
-    """One request that several contexts hold; it is closed when the last of them lets go."""
-
-    def __init__(self, request: Any) -> None:
-        self._request = request
-        self._holders: list[None] = []
-
-    def take(self) -> _Share:
-        """A holder's share."""
-        self._holders.append(None)
-        return _Share(self)
-
-    def let_go(self) -> None:
-        # list.pop is atomic, so exactly one holder sees the list run empty.
-        self._holders.pop()
-        if not self._holders:
-            self._request.close()
-
-
-class _Share:
-    """What one context holds of a shared request: given back once, at its end or with it."""
-
-    def __init__(self, sharing: _Sharing) -> None:
-        self.sharing = sharing
-        self._held = True
-
-    def let_go(self) -> None:
-        if self._held:
-            self._held = False
-            self.sharing.let_go()
-
-    def __del__(self) -> None:
-        self.let_go()
-
-
-def _session_read_only() -> SessionReadOnly:
-    return SessionReadOnly(
-        "The response is final, so nothing written to the session now can reach the client. "
-        'Write before the view returns: `copy_current_request_context(f, session="share")` shares '
-        "the session until then, and reading it works after."
-    )
 
 
 class RequestContext(Context, stack=request_stack):
@@ -314,7 +99,7 @@ class RequestContext(Context, stack=request_stack):
         self._opened = session
         self._adapter: Any = UNMADE
         self._after: list[Callable[[Any], Any]] | None = None
-        self._sharing: _Share | None = None
+        self._sharing: Share | None = None
         self._final = False
         self._outcome = "ok"
         self._state = _NEW
@@ -410,7 +195,7 @@ class RequestContext(Context, stack=request_stack):
             self._freeze_session(self._opened)
 
     def _freeze_session(
-        self, session: Any, make_error: Callable[[], Exception] = _session_read_only
+        self, session: Any, make_error: Callable[[], Exception] = session_read_only
     ) -> None:
         freeze = getattr(session, "freeze", None)
         if freeze is not None:
@@ -453,7 +238,7 @@ class RequestContext(Context, stack=request_stack):
             session=self._opened,
         )
         if self._sharing is None:
-            self._sharing = _Sharing(self.request).take()
+            self._sharing = Sharing(self.request).take()
         child._sharing = self._sharing.sharing.take()
         child._parent = self._parent or self
         return child
@@ -524,11 +309,11 @@ class RequestContext(Context, stack=request_stack):
         # What it ran with is made current by `_run_end`, ended or not; nothing is begun for an end.
         return self._end(exc, None)
 
-    def _teardown(self, exc: BaseException | None, inline: bool) -> pipeline.Errors:
+    def _teardown(self, exc: BaseException | None, inline: bool) -> ends.Errors:
         app = self.app
         if not app._plans.overrides.do_teardown_request:
-            return pipeline.teardown_request(self, app, exc, inline)
-        return pipeline.run_all(app, ([app.do_teardown_request],), None, exc, inline)
+            return ends.teardown_request(self, app, exc, inline)
+        return ends.run_all(app, ([app.do_teardown_request],), None, exc, inline)
 
     def _close_request(self, errors: list[BaseException] | None) -> list[BaseException] | None:
         """Close the request's files, or let the other holders do it; adds what that raises."""
@@ -544,7 +329,7 @@ class RequestContext(Context, stack=request_stack):
         return errors
 
     def ended_error(self, wanted: str) -> ContextEnded:
-        _name_edge(self)
+        name_edge(self)
         return super().ended_error(wanted)
 
     def _after_end(self) -> None:
@@ -621,7 +406,7 @@ class RequestContext(Context, stack=request_stack):
                 if overrides.do_teardown_request:
                     ran = self._teardown(exc, inline)
                 else:
-                    ran = pipeline.teardown_request(self, app, exc, inline)
+                    ran = ends.teardown_request(self, app, exc, inline)
                 errors = ran if type(ran) is list else (yield from ran)
             request = self.request
             if (
@@ -699,31 +484,3 @@ def after_this_request(f: F) -> F:
         raise ctx.ended_error("register a function after this request")
     ctx._after_request_functions.append(f)
     return f
-
-
-def copy_current_request_context(f: F, *, session: str = "share") -> F:
-    """Wrap `f` so that each call of it has a context of its own on the current request.
-
-    For threads, greenlets and executors: in `f`, `request` and `session` are readable, `g` is its
-    own, and the parent's teardown functions and uploads are left alone. One wrapped function may
-    be called many times and by many threads at once. The session is the request's own until the
-    response is final; after that it can be read, and a write raises `SessionReadOnly`.
-
-    Raises `RuntimeError` outside a request.
-    """
-    ctx = current_request_ctx(None)
-    if ctx is None:
-        raise RuntimeError(
-            "'copy_current_request_context' can only be used when a request context is active,"
-            " such as in a view function."
-        )
-    if session != "share":
-        raise ValueError(f"session={session!r}: the only way is 'share'.")
-    # Kept by the wrapper: the request is not closed as long as the function may be called.
-    kept = ctx.copy()
-
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        with kept.copy() as child:
-            return child.app.ensure_sync(f)(*args, **kwargs)
-
-    return cast(F, update_wrapper(wrapper, f))

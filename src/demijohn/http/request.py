@@ -363,7 +363,7 @@ class Request(WerkzeugRequest, metaclass=Watched):
             found = self._make_stream()
         elif isinstance(found, int):
             found = _read_up_to(self.environ["wsgi.input"], found, found)
-        self._stream = found
+        object.__setattr__(self, "_stream", found)  # as above
         return found
 
     @stream.setter

@@ -1,0 +1,88 @@
+"""The functions that run at the end of a context, and in which order.
+
+As in `pipeline`, they are called on the spot when `inline` is true and else handed out.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from typing import Any, TypeAlias
+
+from .pipeline import Call
+from .plan import Lists
+from .signals import appcontext_tearing_down, request_tearing_down
+
+Errors: TypeAlias = list[BaseException] | Generator[Any, Any, list[BaseException]]
+"""What an end raised: the list, or where its functions are handed out the part that returns it."""
+
+
+def teardown_request(ctx: Any, app: Any, exc: BaseException | None, inline: bool) -> Errors:
+    """Run every `teardown_request` function, a blueprint's before the application's, each scope's
+    last registered first, and the signal."""
+    lists: Lists = ()
+    if app.teardown_request_funcs:
+        rule = ctx.request.url_rule
+        lists = app._plans.of[rule and rule.endpoint].teardown
+    return run_all(app, lists, request_tearing_down, exc, inline)
+
+
+def teardown_appcontext(app: Any, exc: BaseException | None, inline: bool) -> Errors:
+    """Run every `teardown_appcontext` function, last registered first, and the signal."""
+    lists = (app.teardown_appcontext_funcs,)
+    return run_all(app, lists, appcontext_tearing_down, exc, inline)
+
+
+def run_all(app: Any, lists: Lists, signal: Any, exc: BaseException | None, inline: bool) -> Errors:
+    """Run teardown functions, each list from its end, then send the signal of that end, if any.
+
+    Invariant: whatever one of them raises, the next one runs. Returns what they raised.
+    """
+    if not inline:
+        return _hand_out_all(app, lists, signal, exc)
+    errors: list[BaseException] = []
+    wrapped = app._plans.wrapped
+    for functions in lists:
+        for hook in reversed(functions):
+            try:
+                direct = not wrapped[hook]
+            except TypeError:
+                direct = False
+            try:
+                if direct:
+                    hook(exc)
+                else:
+                    app.ensure_sync(hook)(exc)
+            except BaseException as error:
+                errors.append(error)
+    if signal is not None and signal.receivers:
+        _send_end(app, signal, exc, errors)
+    return errors
+
+
+def _hand_out_all(
+    app: Any, lists: Lists, signal: Any, exc: BaseException | None
+) -> Generator[Any, Any, list[BaseException]]:
+    errors: list[BaseException] = []
+    for functions in lists:
+        for hook in reversed(functions):
+            done, value = yield Call(hook, (exc,))
+            if not done:
+                errors.append(value)
+    if signal is not None and signal.receivers:
+        _send_end(app, signal, exc, errors)
+    return errors
+
+
+def _send_end(
+    app: Any, signal: Any, exc: BaseException | None, errors: list[BaseException]
+) -> None:
+    try:
+        signal.send(app, _async_wrapper=app.ensure_sync, exc=exc)
+    except BaseException as error:
+        errors.append(error)
+
+
+def handled_exception() -> BaseException | None:
+    """The exception that the calling code is handling, if any."""
+    return sys.exc_info()[1]
