@@ -178,10 +178,7 @@ class RequestContext(Context, stack=request_stack):
     def _save_session(self, response: Any) -> None:
         app = self.app
         if self._opened is None:
-            environ = self.request.environ
-            if app._plans.idle_interface is not None and "HTTP_COOKIE" not in environ:
-                return
-            if app.session_interface.untouched(app, environ):
+            if app.session_interface.untouched(app, self.request.environ):
                 return
         interface = app.session_interface
         session = self._session
@@ -406,7 +403,9 @@ class RequestContext(Context, stack=request_stack):
                 if overrides.do_teardown_request:
                     ran = self._teardown(exc, inline)
                 else:
-                    ran = ends.teardown_request(self, app, exc, inline)
+                    rule = self.request.url_rule
+                    lists = app._plans.of[rule and rule.endpoint].teardown
+                    ran = ends.run_all(app, lists, request_tearing_down, exc, inline)
                 errors = ran if type(ran) is list else (yield from ran)
             request = self.request
             if (

@@ -426,5 +426,10 @@ def process_response(ctx: Any, app: Any, response: Any, inline: bool) -> Part:
                         raise Stopped(stop) from None
                 else:
                     response = yield from call(app, hook, inline, response)
-    ctx._save_session(response)
+    if (
+        ctx._opened is not None
+        or app._plans.idle_interface is None
+        or "HTTP_COOKIE" in ctx.request.environ
+    ):
+        ctx._save_session(response)
     return response

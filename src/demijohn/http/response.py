@@ -262,17 +262,55 @@ def finish(response: object, environ: WSGIEnvironment) -> Finished | None:
     class overrides `__call__`. Raises `ValueError` for control characters in headers.
     """
     # Not isinstance(): of a watched class it takes 0.4 us.
-    if getattr(response, "_stock_sending", False):
-        made = t.cast(Response, response)
-        body: t.Any = made.response
-        headers = made.headers
-        if (
-            (type(body) is list or type(body) is tuple)
-            and type(headers) is Headers
-            and not made.direct_passthrough
-        ):
-            return _finish_sequence(made, body, headers._list, environ)
+    if not getattr(response, "_stock_sending", False):
+        return _finish_other(response, environ)
+    made: t.Any = response
+    body = made.response
+    headers = made.headers
+    code = made._status_code
+    if (
+        not (type(body) is list or type(body) is tuple)
+        or type(headers) is not Headers
+        or made.direct_passthrough
+        or (code != 200 and (code < 200 or code == 204 or code == 304))
+    ):
         return _finish_by_methods(made, environ, _is_plain(body, environ))
+    # 0.3 us for a page or a JSON document; Werkzeug's methods take 3.2.
+    length = location = False
+    for name, value in headers._list:
+        # "location", "content-length" and "content-location" by their lengths first.
+        if len(name) in _SIZES:
+            lowered = name.lower()
+            if lowered == "content-length":
+                length = True
+            elif lowered == "content-location":
+                return _finish_by_methods(made, environ, True)
+            elif lowered == "location":
+                if (
+                    location
+                    or name != "Location"
+                    or made.autocorrect_location_header
+                    or not _plain_path.fullmatch(value)
+                ):
+                    return _finish_by_methods(made, environ, True)
+                location = True
+    chunks: cabc.Iterable[bytes] = body
+    for chunk in body:
+        if type(chunk) is not bytes:
+            chunks = [part.encode() if isinstance(part, str) else part for part in body]
+            break
+    items = headers._list.copy()
+    if not length and made.automatically_set_content_length:
+        items.append(("Content-Length", str(sum(map(len, chunks)))))
+    if environ["REQUEST_METHOD"] == "HEAD":
+        chunks = ()
+    if made._on_close:
+        chunks = ClosingIterator(chunks, made.close)
+    return made._status, items, chunks, True
+
+
+def _finish_other(response: object, environ: WSGIEnvironment) -> Finished | None:
+    """For a response of another class, or one that overrides how it is sent."""
     if not isinstance(response, WerkzeugResponse):
         return None
     cls = type(response)
@@ -285,51 +323,6 @@ def finish(response: object, environ: WSGIEnvironment) -> Finished | None:
         plain = _is_plain(response.response, environ)
         return _finish_by_methods(response, environ, plain)
     return _finish_by_methods(response, environ, None)
-
-
-def _finish_sequence(
-    response: Response,
-    body: list[t.Any] | tuple[t.Any, ...],
-    items: list[tuple[str, str]],
-    environ: WSGIEnvironment,
-) -> Finished:
-    """0.3 us for a page or a JSON document; Werkzeug's methods take 3.2."""
-    length = location = False
-    for name, value in items:
-        # "location", "content-length" and "content-location" by their lengths first.
-        if len(name) in _SIZES:
-            lowered = name.lower()
-            if lowered == "content-length":
-                length = True
-            elif lowered == "content-location":
-                return _finish_by_methods(response, environ, True)
-            elif lowered == "location":
-                if (
-                    location
-                    or name != "Location"
-                    or response.autocorrect_location_header
-                    or not _plain_path.fullmatch(value)
-                ):
-                    return _finish_by_methods(response, environ, True)
-                location = True
-    code = response._status_code
-    if code != 200 and (code < 200 or code == 204 or code == 304):
-        return _finish_by_methods(response, environ, True)
-    chunks: cabc.Iterable[bytes] = body
-    for chunk in body:
-        if type(chunk) is not bytes:
-            chunks = [part.encode() if isinstance(part, str) else part for part in body]
-            break
-    if length or not response.automatically_set_content_length:
-        items = items.copy()
-    else:
-        size = sum(map(len, t.cast(list[bytes], chunks)))
-        items = [*items, ("Content-Length", str(size))]
-    if environ["REQUEST_METHOD"] == "HEAD":
-        chunks = ()
-    if response._on_close:
-        chunks = ClosingIterator(chunks, response.close)
-    return response._status, items, chunks, True
 
 
 def _finish_by_methods(
