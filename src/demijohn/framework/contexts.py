@@ -177,10 +177,9 @@ class RequestContext(Context, stack=request_stack):
 
     def _save_session(self, response: Any) -> None:
         app = self.app
-        if self._opened is None:
-            if app.session_interface.untouched(app, self.request.environ):
-                return
         interface = app.session_interface
+        if self._opened is None and interface.untouched(app, self.request.environ):
+            return
         session = self._session
         if not interface.is_null_session(session):
             interface.save_session(app, session, response)
