@@ -264,18 +264,20 @@ class Plans:
         return self.overrides
 
     def forget(self, app: Any) -> None:
-        """A step was set or deleted: look again."""
-        self._seen = changes.version
+        """A step was set or deleted: look again.
+
+        What says that nothing has changed since is set last, so that a request on another thread
+        looks for itself rather than take what is half done.
+        """
+        seen = changes.version
         # What somebody may set on a class below the framework's own, also on `Demijohn` itself, is
         # a further name in one of these dicts, which are live views.
         ours = self._stock_class.__mro__
-        dicts = [vars(cls) for cls in type(app).__mro__ if cls not in ours]
-        self._leaf_dict = dicts.pop(0)
-        self._class_dicts = dicts
-        self._leaf_names = [*self._leaf_dict]
-        self._class_names = [[*names] for names in dicts]
-        overridden = {*self._leaf_names, *vars(app)}.union(*self._class_names)
-        told = vars(app).keys() | (_ATTRIBUTES - overridden)
+        leaf, *others = [vars(cls) for cls in type(app).__mro__ if cls not in ours]
+        leaf_names, class_names = [*leaf], [[*names] for names in others]
+        own = set(vars(app))
+        overridden = {*leaf_names, *own}.union(*class_names)
+        told = own | (_ATTRIBUTES - overridden)
         overrides = Overrides(overridden)
         overrides.stock_request = (
             "request_class" in told
@@ -289,14 +291,14 @@ class Plans:
         )
         self.overrides = overrides
         self.own_teardown = None
-        if "do_teardown_appcontext" not in overridden:
+        if not overrides.do_teardown_appcontext:
             self.own_teardown = type(app).do_teardown_appcontext
-        self.wrapped = _AllWrapped() if self.overrides.ensure_sync else self._kinds
-        self.idle_interface = None
-        if "session_interface" in told:
-            interface = app.session_interface
-            if isinstance(interface, SecureCookieSessionInterface) and interface.is_stock():
-                self.idle_interface = interface
+        self.wrapped = _AllWrapped() if overrides.ensure_sync else self._kinds
+        interface = app.session_interface if "session_interface" in told else None
+        is_idle = isinstance(interface, SecureCookieSessionInterface) and interface.is_stock()
+        self.idle_interface = interface if is_idle else None
+        self._leaf_dict, self._class_dicts = leaf, others
+        self._leaf_names, self._class_names, self._seen = leaf_names, class_names, seen
 
     def forget_hooks(self, app: Any) -> None:
         """A list of hooks came or went, or a dict of them: look again."""
