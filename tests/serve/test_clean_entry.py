@@ -10,7 +10,7 @@ from contextvars import ContextVar, copy_context
 from typing import Any
 
 import pytest
-from edge_calls import call, get, in_thread, make_app
+from edge_calls import call, environ_for, get, in_thread, make_app
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
@@ -473,6 +473,27 @@ def test_an_exception_from_teardown_hands_out_what_teardown_set() -> None:
         return mark.get()
 
     assert copy_context().run(middleware) == "after LookupError"
+
+
+def test_variables_reach_the_caller_when_the_server_refuses_the_answer() -> None:
+    """What the server's own `start_response` raises leaves with the request's variables too."""
+    app = make_app()
+
+    @app.get("/")
+    def view() -> str:
+        mark.set("request's")
+        return "x"
+
+    def refuse(*args: Any) -> Any:
+        raise OSError("gone")
+
+    def server() -> str:
+        with pytest.raises(OSError, match="gone"):
+            app(environ_for(), refuse)
+        assert not has_app_context() and not has_request_context()
+        return mark.get()
+
+    assert copy_context().run(server) == "request's"
 
 
 def test_a_handled_exception_hands_out_nothing() -> None:

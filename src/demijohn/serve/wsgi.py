@@ -27,7 +27,11 @@ def wsgi_app(app: Any, environ: WSGIEnvironment, start_response: StartResponse) 
         context, joined = copy_context(), None
     else:
         context, joined = enclosing(app, environ.get(CLIENT_KEY))
-    answer = context.run(_serve, app, environ, start_response, context, joined)
+    try:
+        answer = context.run(_serve, app, environ, start_response, context, joined)
+    except BaseException:
+        hand_out(context)
+        raise
     if type(answer) is Raised:
         hand_out(context)
         try:
