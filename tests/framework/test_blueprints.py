@@ -446,3 +446,13 @@ def test_bare_blueprint_does_not_send_files() -> None:
     """How a file is sent is for the application layer to say."""
     with pytest.raises(NotImplementedError):
         Blueprint("bare", "small", root_path="/").send_static_file("x")
+
+
+def test_a_second_blueprint_under_one_name_names_both_places() -> None:
+    """The error for a blueprint's name that is taken says where both were registered."""
+    app = Demijohn("site")
+    first = here() + 1
+    app.register_blueprint(Blueprint("bp", __name__))
+    with pytest.raises(ValueError, match="already registered") as caught:
+        app.register_blueprint(Blueprint("bp", __name__))
+    assert f"first:  {__file__}:{first}\n  second: {__file__}:{first + 2}" in str(caught.value)

@@ -125,6 +125,7 @@ class AppSetup(Scaffold):
         self.url_map: WerkzeugMap = self.url_map_class(host_matching=host_matching)
         self.subdomain_matching = subdomain_matching
         self.endpoint_sites: dict[str, Site] = {}
+        self.blueprint_sites: dict[str, Site] = {}
         self._got_first_request = False
 
     if TYPE_CHECKING:

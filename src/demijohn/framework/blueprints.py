@@ -250,10 +250,13 @@ class Blueprint(Scaffold):
             where = f" '{name}'" if own_name != name else ""
             raise ValueError(
                 f"The name '{own_name}' is already registered for {whose} blueprint{where}."
-                " Use 'name=' to provide a unique name."
+                " Use 'name=' to provide a unique name.\n"
+                f"  first:  {app.blueprint_sites.get(name, 'an unknown place')}\n"
+                f"  second: {Site.caller()}"
             )
         first_registration = all(other is not self for other in app.blueprints.values())
         app.blueprints[name] = self
+        app.blueprint_sites[name] = Site.caller()
         self._got_registered_once = True
         state = self.make_setup_state(app, options, first_registration)
 

@@ -108,6 +108,9 @@ class App(Protocol):
     def endpoint_sites(self) -> MutableMapping[str, Site]: ...
 
     @property
+    def blueprint_sites(self) -> MutableMapping[str, Site]: ...
+
+    @property
     def error_handler_spec(
         self,
     ) -> dict[
