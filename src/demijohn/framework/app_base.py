@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 _UNSET: Any = object()
+# C0, DEL and C1, as they are written in a log.
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 T = TypeVar("T")
 
 
@@ -186,7 +188,11 @@ class AppBase(AppSetup):
     ) -> None:
         """Log an exception that becomes a 500 response."""
         request = _current_request().request
-        self.logger.error(f"Exception on {request.path} [{request.method}]", exc_info=exc_info)
+        where = f"{request.path} [{request.method}]"
+        if not where.isprintable():
+            # Both are the client's: it must not write lines of its own, or to a terminal.
+            where = where.translate(_CONTROLS)
+        self.logger.error(f"Exception on {where}", exc_info=exc_info)
 
     def raise_routing_exception(self, request: Request) -> NoReturn:
         """Raise what matching found. In debug mode a redirect that loses a form says so instead."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map as WerkzeugMap
+from werkzeug.routing import RequestRedirect
 
 from ..context.proxy import UNMADE
 from ..http.routing import Answer, Miss, RouteIndex
@@ -60,10 +61,12 @@ class Matcher:
                     return
                 if isinstance(answer, Miss):
                     request.routing_exception = answer.as_exception(lambda: ctx.url_adapter)
+                    _stay_here(request.routing_exception)
                     return
             self._match_by_adapter(ctx, request, environ.get("HTTP_HOST"))
         except HTTPException as error:
             request.routing_exception = error
+            _stay_here(error)
             # It is raised when the request is dispatched; until then a traceback would only keep
             # this frame, and with it the request, alive.
             error.__traceback__ = None
@@ -84,3 +87,14 @@ class Matcher:
         if host is not None and len(self._hosts) < _MOST_HOSTS:
             self._hosts.add(host)
         request.url_rule, request.view_args = adapter.match(return_rule=True)
+
+
+def _stay_here(error: HTTPException) -> None:
+    """Make a redirect of a request without a valid host one to a path.
+
+    Browsers read `http:///a/b` as `http://a/b`: what the client chose as a path would be a host.
+    """
+    if isinstance(error, RequestRedirect):
+        scheme, separator, rest = error.new_url.partition(":///")
+        if separator and scheme.isalpha():
+            error.new_url = "/" + rest.lstrip("/")

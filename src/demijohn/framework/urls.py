@@ -14,6 +14,8 @@ from urllib.parse import quote
 from werkzeug.routing import BuildError
 from werkzeug.wsgi import get_host
 
+from ..http.request import readable_host
+
 if TYPE_CHECKING:
     from werkzeug.routing import MapAdapter
 
@@ -126,7 +128,8 @@ def create_url_adapter(app: App, request: HostRequest | None) -> MapAdapter | No
     if trusted_hosts is not None:
         request.trusted_hosts = trusted_hosts
     # bind_to_environ trusts every host, so the check is made here.
-    setattr(request, "host", get_host(request.environ, request.trusted_hosts))
+    host = get_host(request.environ, request.trusted_hosts)
+    setattr(request, "host", readable_host(host))
 
     subdomain = None
     if app.url_map.host_matching:

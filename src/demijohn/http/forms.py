@@ -9,7 +9,7 @@ import typing as t
 from urllib.parse import unquote
 
 from werkzeug.datastructures import ImmutableMultiDict, MultiDict
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 from werkzeug.wsgi import LimitedStream
 
@@ -107,6 +107,22 @@ def collect(
     return found
 
 
+class _Source:
+    """A body to read. What a server raises about one that it cannot read (a chunk that is none, a
+    connection that is gone) is the client's fault, and told from an error of the parser's files."""
+
+    __slots__ = ("stream",)
+
+    def __init__(self, stream: t.IO[bytes]) -> None:
+        self.stream = stream
+
+    def read(self, size: int) -> bytes:
+        try:
+            return self.stream.read(size)
+        except OSError as error:
+            raise ClientDisconnected() from error
+
+
 class FormParser(FormDataParser):
     """Werkzeug's form parser, which also holds urlencoded bodies to `max_form_parts` fields and
     `max_form_memory_size` bytes a value (decoded), the limits of a multipart body.
@@ -122,10 +138,13 @@ class FormParser(FormDataParser):
         content_length: int | None,
         options: dict[str, str] | None = None,
     ) -> tuple[t.IO[bytes], MultiDict[str, t.Any], MultiDict[str, t.Any]]:
-        """What `FormDataParser.parse` returns; raises `RequestEntityTooLarge`."""
+        """What `FormDataParser.parse` returns; raises `RequestEntityTooLarge`, and
+        `ClientDisconnected` for a body that cannot be read to its end."""
         if mimetype != URLENCODED:
-            return super().parse(stream, mimetype, content_length, options)
-        body = self._read(stream)
+            source = t.cast(t.IO[bytes], _Source(stream))
+            _, form, files = super().parse(source, mimetype, content_length, options)
+            return stream, form, files
+        body = self._read(_Source(stream))
         try:
             pairs = parse_pairs(body.decode())
         except UnicodeDecodeError:
@@ -142,14 +161,14 @@ class FormParser(FormDataParser):
                     raise RequestEntityTooLarge()
         return stream, collect(pairs, self.cls), self.cls()
 
-    def _read(self, stream: t.IO[bytes]) -> bytes:
+    def _read(self, source: _Source) -> bytes:
         parts, most = self.max_form_parts, self.max_form_memory_size
         # A byte takes at most three characters when encoded; the name gets room for one value more.
         longest = None if most is None else 3 * most + _CHUNK
         chunks: list[bytes] = []
         separators = 0
         field = 0  # bytes since the last separator
-        while chunk := stream.read(_CHUNK):
+        while chunk := source.read(_CHUNK):
             separators += chunk.count(b"&")
             if parts is not None and separators > parts:
                 raise RequestEntityTooLarge()
@@ -159,6 +178,6 @@ class FormParser(FormDataParser):
                 raise RequestEntityTooLarge()
             chunks.append(chunk)
             # Reading on at the very end of a stream with a maximum counts as going past it.
-            if isinstance(stream, LimitedStream) and stream.is_exhausted:
+            if isinstance(source.stream, LimitedStream) and source.stream.is_exhausted:
                 break
         return b"".join(chunks)

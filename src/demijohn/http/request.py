@@ -255,7 +255,7 @@ class Request(WerkzeugRequest, metaclass=Watched):
         `trusted_hosts`. Empty if none or not valid."""
         header = self.headers.get("Host")
         server = self.server if header is None else None  # looked at only without a header
-        return get_host(self.scheme, header, server, self.trusted_hosts)
+        return readable_host(get_host(self.scheme, header, server, self.trusted_hosts))
 
     @lazy
     def content_length(self) -> int | None:
@@ -438,7 +438,11 @@ class Request(WerkzeugRequest, metaclass=Watched):
                 self._load_form_data()
             data = self._read_body()
             if data is None:
-                data = self.stream.read()
+                try:
+                    data = self.stream.read()
+                except OSError as error:
+                    # The server's own stream, not Werkzeug's limited one: a malformed chunk, say.
+                    raise ClientDisconnected() from error
             if cache:
                 self._cached_data = data
         return data.decode(errors="replace") if as_text else data
@@ -536,6 +540,18 @@ def assemble(cls: type[R], environ: WSGIEnvironment) -> R:
     _fill(request, environ, False)
     environ["werkzeug.request"] = request
     return request
+
+
+def readable_host(host: str) -> str:
+    """`host`, or an empty text, as for every host that is not valid, where it has a label that IDNA
+    cannot decode: no URL could be made of it."""
+    name = host.lower()
+    if "xn--" in name:
+        try:
+            name.partition(":")[0].encode("ascii").decode("idna")
+        except UnicodeError:
+            return ""
+    return host
 
 
 def _is_plain_number(text: str) -> bool:

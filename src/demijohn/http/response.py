@@ -115,6 +115,9 @@ class Response(WerkzeugResponse, metaclass=Watched):
             items = []
             kept: WerkzeugHeaders = Headers.trusted(items)
         elif isinstance(headers, WerkzeugHeaders):
+            if type(headers) is not Headers:
+                # `send_file` puts a name that a client may have chosen into such.
+                check_all(headers)
             kept = headers
         else:
             kept = Headers(t.cast(t.Any, headers))
@@ -189,9 +192,10 @@ class Response(WerkzeugResponse, metaclass=Watched):
     ) -> t.Self:
         """`response` as an instance of this class: changed in place if it is a response, else made
         by running it as a WSGI application on `environ`. Raises `TypeError` without an environ for
-        that."""
+        that, `ValueError` for control characters in headers."""
         forced = super().force_type(t.cast(t.Any, response), environ)
         if type(forced.headers) is WerkzeugHeaders:
+            check_all(forced.headers)
             forced.headers.__class__ = Headers
         return t.cast("t.Self", forced)
 
