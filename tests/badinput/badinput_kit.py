@@ -25,7 +25,8 @@ class Ledger:
         self.app_ends = 0
         self.left_current = 0
         self.errors: list[BaseException] = []
-        self._lock = threading.Lock()
+        # Reentrant: the collector may close a body while this thread has it.
+        self._lock = threading.RLock()
         self._quiet = threading.Condition(self._lock)
         self._running = 0
         self._fw = fw
