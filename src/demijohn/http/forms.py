@@ -141,9 +141,7 @@ class FormParser(FormDataParser):
         """What `FormDataParser.parse` returns; raises `RequestEntityTooLarge`, and
         `ClientDisconnected` for a body that cannot be read to its end."""
         if mimetype != URLENCODED:
-            source = t.cast(t.IO[bytes], _Source(stream))
-            _, form, files = super().parse(source, mimetype, content_length, options)
-            return stream, form, files
+            return self._parse_parts(stream, mimetype, content_length, options)
         body = self._read(_Source(stream))
         try:
             pairs = parse_pairs(body.decode())
@@ -160,6 +158,32 @@ class FormParser(FormDataParser):
                 if len(value) > most // 4 and len(value.encode(errors="replace")) > most:
                     raise RequestEntityTooLarge()
         return stream, collect(pairs, self.cls), self.cls()
+
+    def _parse_parts(
+        self,
+        stream: t.IO[bytes],
+        mimetype: str,
+        content_length: int | None,
+        options: dict[str, str] | None,
+    ) -> tuple[t.IO[bytes], MultiDict[str, t.Any], MultiDict[str, t.Any]]:
+        """Let Werkzeug parse, and close the files of a form that turns out to be none."""
+        make, made = self.stream_factory, list[t.IO[bytes]]()
+
+        def stream_factory(*args: t.Any, **kwargs: t.Any) -> t.IO[bytes]:
+            made.append(make(*args, **kwargs))
+            return made[-1]
+
+        self.stream_factory = t.cast(t.Any, stream_factory)
+        files: MultiDict[str, t.Any] = self.cls()
+        try:
+            source = t.cast(t.IO[bytes], _Source(stream))
+            _, form, files = super().parse(source, mimetype, content_length, options)
+        finally:
+            self.stream_factory = make
+            if len(made) > sum(map(len, files.listvalues())):
+                for file in made:
+                    file.close()
+        return stream, form, files
 
     def _read(self, source: _Source) -> bytes:
         parts, most = self.max_form_parts, self.max_form_memory_size
