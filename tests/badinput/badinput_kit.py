@@ -175,7 +175,8 @@ JSON = b"application/json"
 
 def make_site(fw: Any, **config: Any) -> Any:
     """An application that shows how it understood a request; its ledger is `app.ledger`."""
-    app = fw.Flask("site", static_folder=None)
+    # The logger of that name is quiet from then on: no other test may use it.
+    app = fw.Flask("badinput", static_folder=None)
     app.secret_key = "key"
     app.config.update(config)
     app.logger.disabled = True

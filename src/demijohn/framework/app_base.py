@@ -37,8 +37,9 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 _UNSET: Any = object()
-# C0, DEL and C1, as they are written in a log.
+# C0, DEL, C1 and the other ends of lines, as they are written in a log.
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+_CONTROLS |= {0x2028: r"\u2028", 0x2029: r"\u2029"}
 T = TypeVar("T")
 
 

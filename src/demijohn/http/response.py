@@ -12,7 +12,7 @@ import re
 import typing as t
 
 from werkzeug.datastructures import Headers as WerkzeugHeaders
-from werkzeug.http import HTTP_STATUS_CODES
+from werkzeug.http import HTTP_STATUS_CODES, dump_cookie
 from werkzeug.utils import get_content_type
 from werkzeug.wrappers import Response as WerkzeugResponse
 from werkzeug.wsgi import ClosingIterator, FileWrapper, _RangeWrapper
@@ -36,6 +36,8 @@ Finished = tuple[str, list[tuple[str, str]], cabc.Iterable[bytes], bool]
 # RFC 6265, 4.1.1: none of these may stand in a cookie's name or in the value of an attribute.
 _cookie_control = re.compile(r"[\x00-\x1f\x7f;]")
 _control = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+# What Werkzeug's quoting of a cookie's value leaves, though no header may hold it.
+_unquoted = re.compile(r"[\x1a-\x1f]")
 # Locations that iri_to_uri leaves as they are: a redirect is sent in 0.6 us instead of 6.
 _plain_path = re.compile(r"/(?!/)[\w./~-]*(?:\?[\w.~=&-]+)?", re.ASCII)
 
@@ -227,6 +229,15 @@ class Response(WerkzeugResponse, metaclass=Watched):
                     f"A cookie's {what} must not contain semicolons or control characters:"
                     f" {text!r}."
                 )
+        if not value.isprintable() and _unquoted.search(value):
+            header = dump_cookie(
+                *(key, value, max_age, expires, path, domain, secure, httponly),
+                max_size=self.max_cookie_size,
+                samesite=samesite,
+                partitioned=partitioned,
+            )
+            self.headers.add("Set-Cookie", _unquoted.sub(lambda c: f"\\{ord(c[0]):03o}", header))
+            return
         super().set_cookie(
             key,
             value,
