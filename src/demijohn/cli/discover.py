@@ -253,6 +253,8 @@ def locate_app(
     traceback in the message), and where finding the app does.
     """
     try:
+        if module_name.startswith("."):
+            raise ImportError  # Importing such a name raises a ValueError.
         __import__(module_name)
     except ImportError as error:
         # The first entry is the call above; a second one is a line of the module's own, as
