@@ -309,3 +309,37 @@ def test_a_full_disk_is_no_fault_of_the_clients(monkeypatch: pytest.MonkeyPatch)
     data = multipart([("f", b"x")]).replace(b'name="f"', b'name="f"; filename="f"')
     assert send(app, "/form", data, PARTS).status_code == 500
     assert [type(error) for error in app.ledger.errors] == [OSError]
+
+
+@pytest.mark.parametrize("length", [0, 1, 99_999, 100_000, 100_001, 300_000])
+@pytest.mark.parametrize(
+    ("path", "kind", "frame"),
+    [
+        ("/data", "", "{}"),
+        ("/stream", "", "{}"),
+        ("/json", "application/json", '"{}"'),
+        ("/form", FORM, "{}"),
+        ("/form", PARTS, multipart([("a", b"{}")]).decode()),
+    ],
+)
+def test_a_body_of_unknown_length_and_the_maximum(
+    path: str, kind: str, frame: str, length: int
+) -> None:
+    """A body without a length is read whole up to MAX_CONTENT_LENGTH; a longer one is a 413."""
+    body = frame.format("x" * max(0, length - len(frame) + 2)).encode()
+    app = make_site(demijohn, MAX_CONTENT_LENGTH=100_000)
+    terminated = {"wsgi.input": io.BytesIO(body), "wsgi.input_terminated": True}
+    answer = send(app, path, None, kind, environ_overrides=terminated)
+    assert answer.status_code == (200 if len(body) <= 100_000 else 413)
+    if answer.status_code == 200 and path == "/stream":
+        assert answer.json == {"data": len(body)}
+    elif answer.status_code == 200 and kind != PARTS:
+        assert b"x" * max(0, length - len(frame) + 2) in answer.data
+
+
+def test_flask_cuts_such_a_body_off() -> None:
+    """Known-bad control of the test above: Flask gives the first bytes of a body that is longer."""
+    app = make_site(flask, MAX_CONTENT_LENGTH=100_000)
+    terminated = {"wsgi.input": io.BytesIO(b"x" * 100_001), "wsgi.input_terminated": True}
+    answer = send(app, "/stream", None, "", environ_overrides=terminated)
+    assert answer.json == {"data": 100_000}

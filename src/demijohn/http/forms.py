@@ -9,9 +9,11 @@ import typing as t
 from urllib.parse import unquote
 
 from werkzeug.datastructures import ImmutableMultiDict, MultiDict
-from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 from werkzeug.wsgi import LimitedStream
+
+from .bodies import Source
 
 _CHUNK: t.Final = 64 * 1024  # bytes read from the client at a time
 URLENCODED: t.Final = "application/x-www-form-urlencoded"
@@ -107,22 +109,6 @@ def collect(
     return found
 
 
-class _Source:
-    """A body to read. What a server raises about one that it cannot read (a chunk that is none, a
-    connection that is gone) is the client's fault, and told from an error of the parser's files."""
-
-    __slots__ = ("stream",)
-
-    def __init__(self, stream: t.IO[bytes]) -> None:
-        self.stream = stream
-
-    def read(self, size: int) -> bytes:
-        try:
-            return self.stream.read(size)
-        except OSError as error:
-            raise ClientDisconnected() from error
-
-
 class FormParser(FormDataParser):
     """Werkzeug's form parser, which also holds urlencoded bodies to `max_form_parts` fields and
     `max_form_memory_size` bytes a value (decoded), the limits of a multipart body.
@@ -142,7 +128,7 @@ class FormParser(FormDataParser):
         `ClientDisconnected` for a body that cannot be read to its end."""
         if mimetype != URLENCODED:
             return self._parse_parts(stream, mimetype, content_length, options)
-        body = self._read(_Source(stream))
+        body = self._read(Source(stream))
         try:
             pairs = parse_pairs(body.decode())
         except UnicodeDecodeError:
@@ -176,7 +162,7 @@ class FormParser(FormDataParser):
         self.stream_factory = t.cast(t.Any, stream_factory)
         files: MultiDict[str, t.Any] = self.cls()
         try:
-            source = t.cast(t.IO[bytes], _Source(stream))
+            source = t.cast(t.IO[bytes], Source(stream))
             _, form, files = super().parse(source, mimetype, content_length, options)
         finally:
             self.stream_factory = make
@@ -185,7 +171,7 @@ class FormParser(FormDataParser):
                     file.close()
         return stream, form, files
 
-    def _read(self, source: _Source) -> bytes:
+    def _read(self, source: Source) -> bytes:
         parts, most = self.max_form_parts, self.max_form_memory_size
         # A byte takes at most three characters when encoded; the name gets room for one value more.
         longest = None if most is None else 3 * most + _CHUNK
@@ -201,7 +187,8 @@ class FormParser(FormDataParser):
             if longest is not None and field > longest:
                 raise RequestEntityTooLarge()
             chunks.append(chunk)
-            # Reading on at the very end of a stream with a maximum counts as going past it.
-            if isinstance(source.stream, LimitedStream) and source.stream.is_exhausted:
+            # Reading on at the end of Werkzeug's stream with a maximum counts as going past it.
+            body: object = source.stream
+            if type(body) is LimitedStream and body.is_exhausted:
                 break
         return b"".join(chunks)

@@ -18,6 +18,7 @@ from werkzeug.sansio.utils import get_content_length, get_host
 from werkzeug.wrappers import Request as WerkzeugRequest
 from werkzeug.wsgi import LimitedStream, _get_server
 
+from .bodies import UpTo, read_up_to
 from .debughelpers import attach_enctype_error_multidict
 from .forms import FormParser, parse_query
 from .headers import RequestHeaders
@@ -362,7 +363,7 @@ class Request(WerkzeugRequest, metaclass=Watched):
         if found is None:
             found = self._make_stream()
         elif isinstance(found, int):
-            found = _read_up_to(self.environ["wsgi.input"], found, found)
+            found = read_up_to(self.environ["wsgi.input"], found, found)
         object.__setattr__(self, "_stream", found)  # as above
         return found
 
@@ -378,7 +379,10 @@ class Request(WerkzeugRequest, metaclass=Watched):
         ):
             return t.cast(t.IO[bytes], self.environ["wsgi.input"])  # Werkzeug's finding, sooner
         own: t.Any = vars(WerkzeugRequest)["stream"]
-        return t.cast(t.IO[bytes], own.fget(self))
+        stream = own.fget(self)
+        if type(stream) is LimitedStream and stream._limit_is_max:
+            stream = UpTo(stream._stream, stream.limit, is_max=True)
+        return t.cast(t.IO[bytes], stream)
 
     def _read_body(self) -> bytes | None:
         """The body in one read, 0.6 us where `stream.read()` takes 3.2; `None` when that is not
@@ -407,10 +411,10 @@ class Request(WerkzeugRequest, metaclass=Watched):
             try:
                 piece = source.read(size - len(data))
             except (OSError, ValueError) as error:
-                self._stream = _read_up_to(source, size, len(data))
+                self._stream = read_up_to(source, size, len(data))
                 raise ClientDisconnected() from error
             if not piece:
-                self._stream = _read_up_to(source, size, len(data))
+                self._stream = read_up_to(source, size, len(data))
                 raise ClientDisconnected()
             data = data + piece if data else piece
         self._stream = size
@@ -562,13 +566,6 @@ def _is_plain_number(text: str) -> bool:
 def _decode(text: str) -> str:
     """A path's text: UTF-8 that PEP 3333 passes on as Latin-1."""
     return text.encode("latin1").decode(errors="replace")
-
-
-def _read_up_to(source: t.IO[bytes], size: int, position: int) -> t.IO[bytes]:
-    """A stream over `source` with a limit of `size` bytes, `position` of them read already."""
-    stream = LimitedStream(source, size)
-    stream._pos = position
-    return t.cast(t.IO[bytes], stream)
 
 
 def _as_value_error(error: ValueError | RecursionError) -> ValueError:
