@@ -7,7 +7,7 @@ ARGS ?=
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench conformance conformance-control soak clean core dev
+.PHONY: help demo test check format bench conformance conformance-control conformance-advisories soak clean core dev
 
 help:
 	@echo "make demo         set up and serve the message board on http://127.0.0.1:$(PORT)/"
@@ -45,6 +45,9 @@ conformance: dev
 
 conformance-control: dev
 	@$(PY) -m conformance --control $(ARGS)
+
+conformance-advisories: dev
+	@$(PY) -m conformance.advisories $(ARGS)
 
 soak: dev
 	@$(PY) -m soak $(ARGS)

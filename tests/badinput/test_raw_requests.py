@@ -212,3 +212,17 @@ def test_redirect_without_a_valid_host_stays_here(sites: Sites, host: bytes) -> 
         )
         assert ours == "/folder/evil.com/?a=1"
         assert theirs == "http:///folder/evil.com/?a=1"
+
+
+def test_trusted_hosts_see_the_target() -> None:
+    """The host of an absolute target stands for the Host header (RFC 9112, 3.2.2), and is what
+    TRUSTED_HOSTS is asked about.
+    """
+    app = make_site(demijohn, TRUSTED_HOSTS=["a.com"])
+    with served(app) as address:
+        assert exchange(address, message(b"http://a.com/", host=b"evil.com")).status == 200
+        for target in (b"http://evil.com/", b"http://a.com@evil.com/", b"http://a.com.evil/"):
+            assert exchange(address, message(target)).status == 400
+        assert exchange(address, message(b"/", host=b"evil.com")).status == 400
+        assert exchange(address, message(b"/", b"Host: evil.com")).status == 400
+        app.ledger.check(6)
