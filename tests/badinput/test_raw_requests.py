@@ -129,6 +129,7 @@ SAME: dict[str, bytes] = {
     "form too short": post(b"/form", b"a=b", URLENCODED, b"Content-Length: 10"),
     "chunked": post(b"/data", chunked([b"ab", b"c"]), b"", b"Transfer-Encoding: chunked"),
     **{f"method {m[:20]!r}": message(b"/", method=m) for m in METHODS},
+    "redirected query": message(b"/folder/x?a=\x01\x1b&b=%01"),
     "range": message(b"/", b"Range: bytes=" + b"0-1," * 10_000),
     "conditions": message(b"/", b"If-None-Match: \xff\"", b"If-Modified-Since: 99 Foo 9999999"),
     "accept": message(b"/", b"Accept: " + b"a/b;q=x," * 5000),

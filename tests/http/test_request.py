@@ -243,6 +243,11 @@ def differ(ours: type, make: t.Callable[[], dict[str, t.Any]], asked: list[t.Any
         if expected == _GONE and step[0] != "stream":
             # Flask lets the error of a server's own stream out, and answers 500.
             expected = _DISCONNECTED
+        if isinstance(expected, tuple) and expected[0] == "UnicodeDecodeError":
+            # Flask lets bytes of a query that are no UTF-8 be a 500.
+            assert step[0] in ("args", "values", "full_path")
+            assert "Error" not in outcome(request, step)[0]
+            continue
         assert outcome(request, step) == expected, step
 
 

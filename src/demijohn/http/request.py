@@ -59,6 +59,8 @@ _BARE: t.Final = frozenset(
         "text/html",
     }
 )
+# Werkzeug's handler for decoding (its urls.py), which percent-encodes bytes that are no UTF-8.
+_QUOTE: t.Final = "werkzeug.url_quote"
 _UNSET: t.Final = (Ellipsis, Ellipsis)
 # What the constructor sets, and stands on a class whose constructor is Werkzeug's.
 _ROUTED: t.Final = {
@@ -229,14 +231,20 @@ class Request(WerkzeugRequest, metaclass=Watched):
 
     @lazy
     def args(self) -> MultiDict[str, str]:
-        """The query string's parameters, in the `parameter_storage_class`."""
+        """The query string's parameters, in the `parameter_storage_class`. Bytes that are no UTF-8
+        come out percent-encoded, whether they were sent so or as they are."""
         if self._defers and self._query_assigned is None:
             query: str = self.environ.get("QUERY_STRING", "")
             if not query.isascii():
-                query = query.encode("latin1").decode()
+                query = query.encode("latin1").decode(errors=_QUOTE)
         else:
-            query = self.query_string.decode()
+            query = self.query_string.decode(errors=_QUOTE)
         return parse_query(query, self.parameter_storage_class)
+
+    @lazy
+    def full_path(self) -> str:
+        """The path with the query string, and its question mark in any case."""
+        return f"{self.path}?{self.query_string.decode(errors=_QUOTE)}"
 
     @lazy
     def cookies(self) -> ImmutableMultiDict[str, str]:

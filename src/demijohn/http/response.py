@@ -197,7 +197,8 @@ class Response(WerkzeugResponse, metaclass=Watched):
         that, `ValueError` for control characters in headers."""
         forced = super().force_type(t.cast(t.Any, response), environ)
         if type(forced.headers) is WerkzeugHeaders:
-            check_all(forced.headers)
+            # `Location` is quoted when it is sent; routing's has what a client put into the query.
+            check_all(pair for pair in forced.headers if pair[0] != "Location")
             forced.headers.__class__ = Headers
         return t.cast("t.Self", forced)
 
