@@ -166,9 +166,14 @@ def json_in_any_encoding_is_cheap(fw: Any) -> None:
 
 @advisory("json-depth-and-long-integers")
 def json_cannot_exhaust_the_interpreter(fw: Any) -> None:
-    """JSON nested 5,000 deep and integers of 5,000 digits are 400, in a path 404."""
+    """JSON nested 5,000 deep is read or a 400, deeper a 400, integers of 5,000 digits are 400, in a
+    path 404.
+    """
     app = body_app(fw)
-    for text in ("[" * 5000 + "]" * 5000, '{"a":' * 5000 + "1" + "}" * 5000, "[" * 100_000):
+    for text in ("[" * 5000 + "]" * 5000, '{"a":' * 5000 + "1" + "}" * 5000):
+        # CPython 3.12 and later can follow that many.
+        assert post(app, "/json", text.encode(), "application/json").status in (200, 400)
+    for text in ("[" * 200_000, '{"":' * 200_000):
         assert post(app, "/json", text.encode(), "application/json").status == 400
     for text in ("9" * 5000, "[-" + "9" * 5000 + "]"):
         assert post(app, "/json", text.encode(), "application/json").status == 400

