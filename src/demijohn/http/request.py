@@ -561,6 +561,8 @@ def readable_host(host: str) -> str:
     if "xn--" in name:
         try:
             name.partition(":")[0].encode("ascii").decode("idna")
+        except UnicodeDecodeError:
+            pass  # Werkzeug keeps such a label as it is; CPython 3.13 raises nothing else.
         except UnicodeError:
             return ""
     return host
