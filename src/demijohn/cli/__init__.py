@@ -19,6 +19,7 @@ from demijohn.cli.discover import (
 from demijohn.cli.env import load_dotenv
 from demijohn.cli.groups import AppGroup, FlaskGroup, cli, main
 from demijohn.cli.params import CertParamType, SeparatedPathType, get_version, version_option
+from demijohn.cli.serve_command import serve_command
 from demijohn.serve.dev import show_server_banner
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "prepare_import",
     "routes_command",
     "run_command",
+    "serve_command",
     "shell_command",
     "show_server_banner",
     "version_option",

@@ -17,6 +17,7 @@ import click
 from demijohn.cli.commands import routes_command, run_command, shell_command
 from demijohn.cli.discover import NoAppException, ScriptInfo, active_app, with_appcontext
 from demijohn.cli.params import app_option, debug_option, env_file_option, version_option
+from demijohn.cli.serve_command import serve_command
 
 #: Entry-point groups that add commands; for one name in both, the last group's command is taken.
 PLUGIN_GROUPS = ("flask.commands", "demijohn.commands")
@@ -211,6 +212,8 @@ The application is named by the '--app' option or the 'FLASK_APP' environment va
 ('DEMIJOHN_APP' wins over it), or is found in a 'wsgi.py' or 'app.py' file in the current directory.
 """,
 )
+# Not in every FlaskGroup: a program's application may have a command `serve` of its own.
+cli.add_command(serve_command)
 
 
 def main() -> None:

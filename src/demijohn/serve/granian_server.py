@@ -1,0 +1,165 @@
+"""Granian as the production server: the only file that imports it.
+
+Granian's main process starts the workers, replaces those that die, and stops them. What is added
+here: signals that mean the same from a terminal as from a service manager, a second one that stops
+at once, a reload that keeps the workers when the new code does not load, and silence but for what
+people need.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from granian.constants import Interfaces
+from granian.log import LogLevels
+
+from .addresses import Address, claim
+from .production import Options, try_load
+from .worker import WorkerApp
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+    from granian.server.mp import MPServer as Server
+else:
+    from granian.server import Server
+
+_POLL = 0.02  # seconds between two questions whether a worker listens
+
+# Granian's own, with errors on stderr; access lines stay on stdout.
+_LOG_HANDLERS = {
+    "console": {
+        "formatter": "generic",
+        "class": "logging.StreamHandler",
+        "stream": "ext://sys.stderr",
+    },
+    "access": {
+        "formatter": "access",
+        "class": "logging.StreamHandler",
+        "stream": "ext://sys.stdout",
+    },
+}
+
+
+def serve(
+    load: Callable[[], WSGIApplication], options: Options, announce: Callable[[str], None]
+) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit status.
+
+    Arguments:
+        load: gives the application; called in each worker. Picklable where processes are spawned.
+        announce: called with lines for people: the address once connections are accepted there, a
+            stop that begins, a reload that failed.
+
+    Raises `AddressError` where nothing can listen.
+    """
+    with claim(options.host, options.port, options.uds) as address:
+        return _serve_at(address, load, options, announce)
+
+
+def _serve_at(
+    address: Address,
+    load: Callable[[], WSGIApplication],
+    options: Options,
+    announce: Callable[[str], None],
+) -> int:
+    server = _Server(
+        "app",  # a name for messages only: the loader is given below
+        address=address.host,
+        port=address.port,
+        uds=None if address.path is None else Path(address.path),
+        interface=Interfaces.WSGI,
+        workers=options.workers,
+        blocking_threads=options.threads,
+        websockets=False,
+        respawn_failed_workers=True,
+        workers_kill_timeout=options.graceful_timeout,
+        log_level=LogLevels.warning,
+        log_dictconfig={"handlers": _LOG_HANDLERS},
+        log_access=options.access_log,
+        log_access_format=options.access_log_format,
+    )
+    server.prepare(load, address, announce)
+    server.on_startup(server.announce_when_ready)
+    try:
+        server.serve(
+            target_loader=WorkerApp(load, options.workers, options.graceful_timeout),
+            wrap_loader=False,
+        )
+    except SystemExit as end:
+        # A worker that the terminal's Ctrl-C reached first looks to Granian like one that died.
+        if not server.interrupt_signal:
+            return end.code if isinstance(end.code, int) else 1
+    finally:
+        server.ended.set()
+    return 1 if server.stopped_at_once else 0
+
+
+def _kill(worker: Any) -> None:
+    try:
+        worker.kill()
+    except NotImplementedError:
+        # On a free-threaded Python the workers are threads of this process.
+        os._exit(1)
+
+
+class _Server(Server):
+    """Granian's server with the signals of this one."""
+
+    stopped_at_once = False
+
+    def prepare(
+        self, load: Callable[[], Any], address: Address, announce: Callable[[str], None]
+    ) -> None:
+        self.ended = threading.Event()
+        self._load = load
+        self._address = address
+        self._announce = announce
+
+    def announce_when_ready(self) -> None:
+        """Say where it is served, once somebody accepts connections there."""
+        threading.Thread(target=self._await_worker, name="await-worker", daemon=True).start()
+
+    def _await_worker(self) -> None:
+        # All workers first: one that is forked while this thread prints could inherit the lock of
+        # the output, held.
+        while len(self.wrks) < self.workers or not self._address.answers():
+            if self.interrupt_signal or self.ended.wait(_POLL):
+                return
+        workers, threads = self.workers, self.blocking_threads
+        self._announce(
+            f"Serving on {self._address.url} with {workers} worker{'s' * (workers > 1)} of"
+            f" {threads} thread{'s' * (threads > 1)} (Granian {version('granian')})"
+        )
+
+    def signal_handler_interrupt(self, *args: Any, **kwargs: Any) -> None:
+        """SIGTERM or SIGINT: let requests end; the second time, end them."""
+        # From here on the end of a worker is no accident.
+        for worker in self.wrks:
+            worker.interrupt_by_parent = True
+        if self.interrupt_signal:
+            self.stopped_at_once = True
+            for worker in self.wrks:
+                _kill(worker)
+        else:
+            self._announce(
+                f"Stopping: requests in flight have {self.workers_kill_timeout} s. The same signal"
+                " again stops at once."
+            )
+        super().signal_handler_interrupt(*args, **kwargs)  # type: ignore[no-untyped-call]
+
+    def signal_handler_reload(self, *args: Any, **kwargs: Any) -> None:
+        """SIGHUP: new workers for the old ones, where the application loads."""
+        threading.Thread(target=self._reload_if_sound, name="reload", daemon=True).start()
+
+    def _reload_if_sound(self) -> None:
+        error = try_load(self._load)
+        if error is None:
+            super().signal_handler_reload(signal.SIGHUP, None)  # type: ignore[no-untyped-call]
+        else:
+            self._announce(f"Not reloaded, the old workers go on.\n{error.trace or error.message}")

@@ -1,0 +1,203 @@
+"""What runs in each worker process of a production server: the application, loaded and mended.
+
+Not here: the server that starts the workers (granian_server.py).
+"""
+
+from __future__ import annotations
+
+import atexit
+import io
+import logging
+import multiprocessing
+import multiprocessing.util
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+# Keys of an environ that describe a request. Granian starts each environ with the process's
+# variables, so that a variable of such a name would be seen as sent by the client.
+_REQUEST_KEYS = frozenset(
+    {
+        "AUTH_TYPE",
+        "CONTENT_LENGTH",
+        "CONTENT_TYPE",
+        "HTTPS",
+        "PATH_TRANSLATED",
+        "REMOTE_HOST",
+        "REMOTE_IDENT",
+        "REMOTE_PORT",
+        "REMOTE_USER",
+        "REQUEST_URI",
+        "RAW_URI",
+    }
+)
+_STOP = (signal.SIGINT, signal.SIGTERM)
+_PIECE = 64 * 1024  # bytes
+
+
+@dataclass
+class WorkerApp:
+    """Called in a new worker: loads the application and returns what the server is to call.
+
+    Arguments:
+        load: the application; picklable where processes are spawned and not forked.
+        processes: how many workers the server has.
+        patience: seconds that requests have to end when the server's main process is gone.
+    """
+
+    load: Callable[[], WSGIApplication]
+    processes: int
+    patience: int
+
+    def __call__(self) -> WSGIApplication:
+        if multiprocessing.parent_process() is not None:
+            _prepare_exit()
+            _hear_every_signal()
+            threading.Thread(
+                target=_follow_parent, args=(self.patience,), name="follow-parent", daemon=True
+            ).start()
+        return mended(self.load(), multiprocess=self.processes > 1)
+
+
+def _prepare_exit() -> None:
+    """Let this process run the functions of `atexit` that are registered in it, and no others.
+
+    CPython does so itself from 3.13 on; before, a forked worker inherits its parent's and runs
+    none.
+    """
+    if sys.version_info < (3, 13):
+        atexit._clear()
+        multiprocessing.util.Finalize(None, atexit._run_exitfuncs, exitpriority=0)
+    atexit.register(logging.shutdown)
+
+
+def _hear_every_signal() -> None:
+    """Let this worker stop at the first SIGTERM or SIGINT, and ignore those after it.
+
+    A terminal's Ctrl-C reaches the worker itself, and then the main process tells it to stop. Of
+    two signals at once the kernel may give both to a thread that is not Python's main one: that
+    one, which waits for a lock, is then not woken, no handler runs, and the worker never stops. The
+    wakeup pipe is written to wherever the signal arrives.
+    """
+    from granian import _signals
+
+    set_up = getattr(_signals, "set_sync_signals", None)
+    if set_up is None:
+        return
+
+    def set_up_with_pipe() -> Any:
+        event = set_up()
+        heard, write = os.pipe()
+        os.set_blocking(write, False)
+        for number in _STOP:
+            signal.signal(number, lambda number, frame: None)
+        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        threading.Thread(
+            target=_stop_when_told, args=(heard, event), name="stop", daemon=True
+        ).start()
+        return event
+
+    _signals.set_sync_signals = set_up_with_pipe
+
+
+def _stop_when_told(heard: int, event: Any) -> None:
+    # Other signals that the application handles are heard here too.
+    while os.read(heard, 1)[0] not in _STOP:
+        pass
+    event.set()
+
+
+def _follow_parent(patience: int) -> None:
+    """Stop this worker when the main process has died without stopping it."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(patience)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def mended(app: WSGIApplication, multiprocess: bool) -> WSGIApplication:
+    """`app` behind what makes Granian's environ one of PEP 3333.
+
+    - `wsgi.multiprocess` is true where there are several workers.
+    - A request has no headers that are variables of the process (`HTTP_PROXY`, `REMOTE_USER`).
+    - `wsgi.input` can be read in any way, and an upload that breaks off is not taken for a whole
+      one.
+    """
+    leaked = [
+        (name, value)
+        for name, value in os.environ.items()
+        if name.startswith("HTTP_") or name in _REQUEST_KEYS
+    ]
+
+    def call(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        for name, value in leaked:
+            # Another value is the client's own.
+            if environ.get(name) == value:
+                del environ[name]
+        if multiprocess:
+            environ["wsgi.multiprocess"] = True
+        if "CONTENT_LENGTH" in environ:
+            environ["wsgi.input"] = Input(environ["wsgi.input"])
+            # Only a reader who counts sees that bytes are missing, and with this he would not.
+            environ.pop("wsgi.input_terminated", None)
+        elif "HTTP_TRANSFER_ENCODING" in environ or environ["SERVER_PROTOCOL"] == "HTTP/2":
+            environ["wsgi.input"] = Input(environ["wsgi.input"])
+        return app(environ, start_response)
+
+    return call
+
+
+class Input(io.RawIOBase):
+    """A request's body as a file, on Granian's.
+
+    That one loses what it has buffered when `read()` follows `read(n)` or `readline()`, takes no
+    negative sizes, and knows no limit in `readline(n)`.
+    """
+
+    def __init__(self, body: Any) -> None:
+        self._body = body
+        self._left = b""  # read from the body and not handed out
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or size < 0:
+            return self.readall()
+        if not self._left:
+            data: bytes = self._body.read(size)
+            return data
+        data, self._left = self._left[:size], self._left[size:]
+        return data if len(data) == size else data + self._body.read(size - len(data))
+
+    def readall(self) -> bytes:
+        pieces, self._left = [self._left], b""
+        while piece := self._body.read(_PIECE):
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    def readinto(self, buffer: Any, /) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        line = self._left
+        end = line.find(b"\n") + 1
+        if not end:
+            line += self._body.readline()
+            end = line.find(b"\n") + 1 or len(line)
+        if size is not None and 0 <= size < end:
+            end = size
+        self._left = line[end:]
+        return line[:end]
