@@ -75,8 +75,9 @@ def _family(host: str) -> socket.AddressFamily:
 def _resolve(host: str, port: int) -> str:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError as error:
-        raise AddressError(f"The host {host!r} cannot be resolved: {error.strerror}.") from error
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no host name"
+        raise AddressError(f"The host {host!r} cannot be resolved: {reason}.") from error
     return str(found[0][4][0])
 
 

@@ -139,22 +139,40 @@ class _Server(Server):
 
     def signal_handler_interrupt(self, *args: Any, **kwargs: Any) -> None:
         """SIGTERM or SIGINT: let requests end; the second time, end them."""
+        if os.getpid() != self.pid:
+            # A worker that still loads the application has this handler from its parent.
+            os._exit(0)
         # From here on the end of a worker is no accident.
         for worker in self.wrks:
             worker.interrupt_by_parent = True
         if self.interrupt_signal:
             self.stopped_at_once = True
-            for worker in self.wrks:
-                _kill(worker)
+            self._cut()
         else:
+            patience, self.workers_kill_timeout = self.workers_kill_timeout, None
+            timer = threading.Timer(patience, self._cut_late)
+            timer.daemon = True
+            timer.start()
             self._announce(
-                f"Stopping: requests in flight have {self.workers_kill_timeout} s. The same signal"
-                " again stops at once."
+                f"Stopping: requests in flight have {patience} s. The same signal again stops at"
+                " once."
             )
         super().signal_handler_interrupt(*args, **kwargs)  # type: ignore[no-untyped-call]
 
+    def _cut(self) -> None:
+        for worker in self.wrks:
+            _kill(worker)
+
+    def _cut_late(self) -> None:
+        # Granian's own limit, which still holds for a reload, takes some workers that ended for
+        # ones that did not: two threads wait for each, and the second is told nothing.
+        self._announce("The time is over: what is still in flight is cut.")
+        self._cut()
+
     def signal_handler_reload(self, *args: Any, **kwargs: Any) -> None:
         """SIGHUP: new workers for the old ones, where the application loads."""
+        if os.getpid() != self.pid:
+            return  # a worker, which has this handler from its parent
         threading.Thread(target=self._reload_if_sound, name="reload", daemon=True).start()
 
     def _reload_if_sound(self) -> None:

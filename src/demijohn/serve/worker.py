@@ -87,25 +87,22 @@ def _hear_every_signal() -> None:
     one, which waits for a lock, is then not woken, no handler runs, and the worker never stops. The
     wakeup pipe is written to wherever the signal arrives.
     """
-    from granian import _signals
+    from granian import _granian, _signals
 
-    set_up = getattr(_signals, "set_sync_signals", None)
-    if set_up is None:
-        return
-
-    def set_up_with_pipe() -> Any:
-        event = set_up()
+    def set_up() -> Any:
+        event: Any = _granian.WorkerSignal()
         heard, write = os.pipe()
         os.set_blocking(write, False)
-        for number in _STOP:
-            signal.signal(number, lambda number, frame: None)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         threading.Thread(
             target=_stop_when_told, args=(heard, event), name="stop", daemon=True
         ).start()
+        for number in _STOP:
+            signal.signal(number, lambda number, frame: None)
         return event
 
-    _signals.set_sync_signals = set_up_with_pipe
+    # Called by Granian, after the application is loaded. Until then a signal ends this process.
+    _signals.set_sync_signals = set_up
 
 
 def _stop_when_told(heard: int, event: Any) -> None:
