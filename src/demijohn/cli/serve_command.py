@@ -6,6 +6,8 @@ server's command (commands.py).
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from demijohn.cli.discover import NoAppException, ScriptInfo, pass_script_info
@@ -137,4 +139,11 @@ def _check(info: ScriptInfo) -> None:
 
 
 def _say(line: str) -> None:
-    click.echo(f" * {line}")
+    """Print without the buffer of `sys.stdout`: a signal may come while another one's line is
+    printed.
+    """
+    try:
+        os.write(1, f" * {line}\n".encode())
+    except OSError:
+        # Nobody reads any more. That is no reason to stop serving.
+        pass

@@ -30,6 +30,7 @@ else:
     from granian.server import Server
 
 _POLL = 0.02  # seconds between two questions whether a worker listens
+_AFTER_PARENT = 0.5  # seconds
 
 # Granian's own, with errors on stderr; access lines stay on stdout.
 _LOG_HANDLERS = {
@@ -126,8 +127,7 @@ class _Server(Server):
         threading.Thread(target=self._await_worker, name="await-worker", daemon=True).start()
 
     def _await_worker(self) -> None:
-        # All workers first: one that is forked while this thread prints could inherit the lock of
-        # the output, held.
+        # All workers first: nothing else should go on here while one is forked.
         while len(self.wrks) < self.workers or not self._address.answers():
             if self.interrupt_signal or self.ended.wait(_POLL):
                 return
@@ -140,8 +140,10 @@ class _Server(Server):
     def signal_handler_interrupt(self, *args: Any, **kwargs: Any) -> None:
         """SIGTERM or SIGINT: let requests end; the second time, end them."""
         if os.getpid() != self.pid:
-            # A worker that still loads the application has this handler from its parent.
-            os._exit(0)
+            # A worker that still loads the application has this handler from its parent. That one
+            # often gets the same signal, and should know of it before it sees this one end.
+            threading.Timer(_AFTER_PARENT, os._exit, (0,)).start()
+            return
         # From here on the end of a worker is no accident.
         for worker in self.wrks:
             worker.interrupt_by_parent = True
@@ -149,7 +151,7 @@ class _Server(Server):
             self.stopped_at_once = True
             self._cut()
         else:
-            patience, self.workers_kill_timeout = self.workers_kill_timeout, None
+            patience, self.workers_kill_timeout = self.workers_kill_timeout or 0, None
             timer = threading.Timer(patience, self._cut_late)
             timer.daemon = True
             timer.start()
