@@ -40,7 +40,8 @@ _REQUEST_KEYS = frozenset(
     }
 )
 _STOP = (signal.SIGINT, signal.SIGTERM)
-_PIECE = 64 * 1024  # bytes
+_PIECE = 64 * 1024  # bytes that are read at a time
+_LINE = 4 * 1024  # the same while a line is looked for
 
 
 @dataclass
@@ -157,8 +158,8 @@ def mended(app: WSGIApplication, multiprocess: bool) -> WSGIApplication:
 class Input(io.RawIOBase):
     """A request's body as a file, on Granian's.
 
-    That one loses what it has buffered when `read()` follows `read(n)` or `readline()`, takes no
-    negative sizes, and knows no limit in `readline(n)`.
+    Of that one only `read(n)` can be relied on, which waits for `n` bytes or the end: `read()`
+    loses what an earlier call buffered, lines come without their ends, sizes are not negative.
     """
 
     def __init__(self, body: Any) -> None:
@@ -189,12 +190,14 @@ class Input(io.RawIOBase):
         return len(data)
 
     def readline(self, size: int | None = -1, /) -> bytes:
-        line = self._left
-        end = line.find(b"\n") + 1
-        if not end:
-            line += self._body.readline()
-            end = line.find(b"\n") + 1 or len(line)
-        if size is not None and 0 <= size < end:
-            end = size
-        self._left = line[end:]
-        return line[:end]
+        limit = sys.maxsize if size is None or size < 0 else size
+        pieces, length = [], 0
+        while length < limit:
+            piece = self._left or self._body.read(_LINE)
+            end = piece.find(b"\n") + 1
+            taken = min(end or len(piece), limit - length)
+            pieces.append(piece[:taken])
+            length, self._left = length + taken, piece[taken:]
+            if not piece or 0 < end <= taken:
+                break
+        return b"".join(pieces)

@@ -78,7 +78,7 @@ def test_a_signal_while_the_app_is_loaded(start_server: StartServer, own_app: Pa
     workers = children(running.process.pid)
     os.killpg(running.process.pid, signal.SIGTERM)
     assert gone(running, workers) == 0
-    assert "refused" not in running.output()
+    assert "The time is over" not in running.output()
 
 
 def test_a_second_signal_stops_at_once(start_server: StartServer) -> None:
