@@ -20,17 +20,21 @@ from .test_stops import InFlight
 StartServer = Callable[..., Running]
 
 
+def stat_of(pid: int | str) -> list[str]:
+    """State, parent and so on of a process; empty when there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
 def children(pid: int) -> list[int]:
-    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True)
-    return [int(line) for line in found.stdout.split()]
+    processes = [entry.name for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
+    return [int(name) for name in processes if stat_of(name)[1:2] == [str(pid)]]
 
 
 def alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != "Z"
+    return stat_of(pid)[:1] not in ([], ["Z"])
 
 
 def gone(running: Running, workers: list[int]) -> int:
