@@ -16,6 +16,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from granian import _signals
+from granian._granian import WorkerSignal
 from granian.constants import Interfaces
 from granian.log import LogLevels
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 else:
     from granian.server import Server
 
+_STOP = (signal.SIGINT, signal.SIGTERM)
 _POLL = 0.02  # seconds between two questions whether a worker listens
 _AFTER_PARENT = 0.5  # seconds
 
@@ -89,7 +92,9 @@ def _serve_at(
     server.on_startup(server.announce_when_ready)
     try:
         server.serve(
-            target_loader=WorkerApp(load, options.workers, options.graceful_timeout),
+            target_loader=WorkerApp(
+                load, options.workers, options.graceful_timeout, hear_every_signal
+            ),
             wrap_loader=False,
         )
     except SystemExit as end:
@@ -99,6 +104,38 @@ def _serve_at(
     finally:
         server.ended.set()
     return 1 if server.stopped_at_once else 0
+
+
+def hear_every_signal() -> None:
+    """Let this worker stop at the first SIGTERM or SIGINT, and ignore those after it.
+
+    A terminal's Ctrl-C reaches the worker itself, and then the main process tells it to stop. Of
+    two signals at once the kernel may give both to a thread that is not Python's main one: that
+    one, which waits for a lock, is then not woken, no handler runs, and the worker never stops. The
+    wakeup pipe is written to wherever the signal arrives.
+    """
+
+    def set_up() -> Any:
+        event: Any = WorkerSignal()
+        heard, write = os.pipe()
+        os.set_blocking(write, False)
+        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        threading.Thread(
+            target=_stop_when_told, args=(heard, event), name="stop", daemon=True
+        ).start()
+        for number in _STOP:
+            signal.signal(number, lambda number, frame: None)
+        return event
+
+    # Called by Granian, after the application is loaded. Until then a signal ends this process.
+    _signals.set_sync_signals = set_up
+
+
+def _stop_when_told(heard: int, event: Any) -> None:
+    # Other signals that the application handles are heard here too.
+    while os.read(heard, 1)[0] not in _STOP:
+        pass
+    event.set()
 
 
 def _kill(worker: Any) -> None:

@@ -39,7 +39,6 @@ _REQUEST_KEYS = frozenset(
         "RAW_URI",
     }
 )
-_STOP = (signal.SIGINT, signal.SIGTERM)
 _PIECE = 64 * 1024  # bytes that are read at a time
 _LINE = 4 * 1024  # the same while a line is looked for
 
@@ -52,16 +51,18 @@ class WorkerApp:
         load: the application; picklable where processes are spawned and not forked.
         processes: how many workers the server has.
         patience: seconds that requests have to end when the server's main process is gone.
+        prepare: called first in a worker that is a process of its own.
     """
 
     load: Callable[[], WSGIApplication]
     processes: int
     patience: int
+    prepare: Callable[[], None]
 
     def __call__(self) -> WSGIApplication:
         if multiprocessing.parent_process() is not None:
+            self.prepare()
             _prepare_exit()
-            _hear_every_signal()
             threading.Thread(
                 target=_follow_parent, args=(self.patience,), name="follow-parent", daemon=True
             ).start()
@@ -78,39 +79,6 @@ def _prepare_exit() -> None:
         atexit._clear()
         multiprocessing.util.Finalize(None, atexit._run_exitfuncs, exitpriority=0)
     atexit.register(logging.shutdown)
-
-
-def _hear_every_signal() -> None:
-    """Let this worker stop at the first SIGTERM or SIGINT, and ignore those after it.
-
-    A terminal's Ctrl-C reaches the worker itself, and then the main process tells it to stop. Of
-    two signals at once the kernel may give both to a thread that is not Python's main one: that
-    one, which waits for a lock, is then not woken, no handler runs, and the worker never stops. The
-    wakeup pipe is written to wherever the signal arrives.
-    """
-    from granian import _granian, _signals
-
-    def set_up() -> Any:
-        event: Any = _granian.WorkerSignal()
-        heard, write = os.pipe()
-        os.set_blocking(write, False)
-        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-        threading.Thread(
-            target=_stop_when_told, args=(heard, event), name="stop", daemon=True
-        ).start()
-        for number in _STOP:
-            signal.signal(number, lambda number, frame: None)
-        return event
-
-    # Called by Granian, after the application is loaded. Until then a signal ends this process.
-    _signals.set_sync_signals = set_up
-
-
-def _stop_when_told(heard: int, event: Any) -> None:
-    # Other signals that the application handles are heard here too.
-    while os.read(heard, 1)[0] not in _STOP:
-        pass
-    event.set()
 
 
 def _follow_parent(patience: int) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from .clients import ask
-from .kinds import DEADLINE, HERE, SOURCE, Running, eventually
+from .kinds import DEADLINE, HERE, SOURCE, Kind, Running, eventually, start
 from .test_stops import InFlight
 
 StartServer = Callable[..., Running]
@@ -169,6 +169,19 @@ def test_functions_at_exit_run(start_server: StartServer, own_app: Path) -> None
     running.process.terminate()
     assert running.process.wait(DEADLINE) == 0
     assert running.log() == ["exit", "exit"]
+
+
+def test_spawned_workers(tmp_path: Path) -> None:
+    """Where processes are spawned, workers get what they need, serve and stop."""
+    command = ("-m", "spawned_serve", "--app", "{app}", "serve", "-p", "{port}", "-w", "2")
+    running = start(Kind("spawned", command, "granian"), tmp_path)
+    try:
+        workers = children(running.process.pid)
+        assert ask(running.port, "/environ").json["multiprocess"] is True
+        os.killpg(running.process.pid, signal.SIGINT)
+        assert gone(running, workers) == 0
+    finally:
+        running.kill()
 
 
 def test_reload(start_server: StartServer, own_app: Path) -> None:
