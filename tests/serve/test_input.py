@@ -57,7 +57,7 @@ def answer(file: Any, call: str, size: int | None) -> Any:
 )
 def test_it_reads_as_a_file_does(data: bytes, calls: list[Any], piece: int) -> None:
     """Any sequence of reads gives what it gives on a file."""
-    ours, theirs = Input(Body(data, piece)), io.BytesIO(data)
+    ours, theirs = Input(Body(data, piece)), io.BufferedReader(io.BytesIO(data))
     for call, size in calls:
         assert answer(ours, call, size) == answer(theirs, call, size), (call, size)
     assert ours.read() == theirs.read()
