@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import json
 import sys
-import time
-import tracemalloc
 from typing import Any
 
 import flask
@@ -187,26 +185,16 @@ def test_limits_of_one_request(encoding: str) -> None:
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_a_form_over_its_limits_is_refused_at_once(encoding: str) -> None:
-    """A body of 20 MB with 700,000 fields costs neither its time nor its memory.
-
-    Flask takes near a second for it; the bound is generous, as machines are shared.
-    """
+    """Little of a body with too many fields is read before it is refused."""
     kind, make = ENCODINGS[encoding]
     app = make_site(demijohn)
     data = make(2000, 1) + (b"&" + make(1, 20_000_000) if encoding == "urlencoded" else b"")
     environ = {"CONTENT_LENGTH": str(len(data)), "CONTENT_TYPE": kind, "REQUEST_METHOD": "POST"}
-    tracemalloc.start()
-    try:
-        start = time.process_time()
-        full = {**base_environ(), **environ, "wsgi.input": io.BytesIO(data)}
-        with app.request_context(full), pytest.raises(RequestEntityTooLarge):
-            demijohn.request.form  # noqa: B018
-        taken = time.process_time() - start
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert taken < 0.5
-    assert peak < 5_000_000
+    source = io.BytesIO(data)
+    full = {**base_environ(), **environ, "wsgi.input": source}
+    with app.request_context(full), pytest.raises(RequestEntityTooLarge):
+        demijohn.request.form  # noqa: B018
+    assert source.tell() < 1_000_000
 
 
 def base_environ() -> dict[str, Any]:
