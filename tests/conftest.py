@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from demijohn.globals import _cv_app, _cv_request
+
+# No deadline: how long an example takes says more of the machine's load than of the code. In CI the
+# examples are the same each time.
+settings.register_profile("suite", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("suite")
 
 
 @pytest.fixture(autouse=True)
