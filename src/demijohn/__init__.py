@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from .framework.helpers import flash as flash
     from .framework.helpers import get_flashed_messages as get_flashed_messages
     from .framework.helpers import get_template_attribute as get_template_attribute
+    from .framework.helpers import jsonify as jsonify
     from .framework.helpers import make_response as make_response
     from .framework.helpers import redirect as redirect
     from .framework.helpers import send_file as send_file
     from .framework.helpers import send_from_directory as send_from_directory
     from .framework.helpers import stream_with_context as stream_with_context
     from .framework.helpers import url_for as url_for
-    from .framework.json import jsonify as jsonify
     from .framework.signals import appcontext_popped as appcontext_popped
     from .framework.signals import appcontext_pushed as appcontext_pushed
     from .framework.signals import appcontext_tearing_down as appcontext_tearing_down
@@ -73,6 +73,7 @@ _HOMES = {
         "flash",
         "get_flashed_messages",
         "get_template_attribute",
+        "jsonify",
         "make_response",
         "redirect",
         "send_file",
@@ -80,7 +81,6 @@ _HOMES = {
         "stream_with_context",
         "url_for",
     ),
-    "framework.json": ("jsonify",),
     "framework.signals": (
         "appcontext_popped",
         "appcontext_pushed",

@@ -33,6 +33,15 @@ def make_response(*args: Any) -> Response:
     return response
 
 
+def jsonify(*args: Any, **kwargs: Any) -> Response:
+    """A JSON response: one argument is the object, several a list, keywords a dict.
+
+    Needs a current application, whose provider makes it.
+    """
+    response: Response = current_app.json.response(*args, **kwargs)
+    return response
+
+
 def url_for(
     endpoint: str,
     *,

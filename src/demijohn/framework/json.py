@@ -1,4 +1,4 @@
-"""The JSON functions that use the current application's provider."""
+"""The JSON functions that use the current application's provider; `jsonify` is in `helpers`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import json as _json
 from typing import IO, Any
 
 from ..http.json_provider import _default
-from .globals import _cv_app, current_app
-from .wrappers import Response
+from .globals import _cv_app
 
 
 def dumps(obj: Any, **kwargs: Any) -> str:
@@ -40,12 +39,3 @@ def load(fp: IO[Any], **kwargs: Any) -> Any:
     """Read JSON from a file."""
     ctx = _cv_app.get(None)
     return _json.load(fp, **kwargs) if ctx is None else ctx.app.json.load(fp, **kwargs)
-
-
-def jsonify(*args: Any, **kwargs: Any) -> Response:
-    """A JSON response: one argument is the object, several a list, keywords a dict.
-
-    Needs a current application, whose provider makes it.
-    """
-    response: Response = current_app.json.response(*args, **kwargs)
-    return response

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..http.request import Request as HttpRequest
 from ..http.response import Response as HttpResponse
+from . import json
 from .globals import current_app_ctx
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ class Request(HttpRequest):
     default to the application's configuration and can be set for one request.
     """
 
+    json_module: Any = json
+
     def _settings(self) -> RequestSettings | None:
         ctx = current_app_ctx(None)
         return None if ctx is None else ctx.app
@@ -26,6 +29,8 @@ class Request(HttpRequest):
 
 class Response(HttpResponse):
     """The response that views make and hooks see: Werkzeug's, of type HTML by default."""
+
+    json_module: Any = json
 
     def _settings(self) -> RequestSettings | None:
         ctx = current_app_ctx(None)
