@@ -7,6 +7,11 @@ from .framework.contexts import after_this_request as after_this_request
 from .framework.contexts import has_app_context as has_app_context
 from .framework.contexts import has_request_context as has_request_context
 from .framework.copies import copy_current_request_context as copy_current_request_context
+from .framework.scaffold import F as F
+from .framework.signals import appcontext_popped as appcontext_popped
+from .framework.signals import appcontext_pushed as appcontext_pushed
+from .globals import _cv_app as _cv_app
+from .globals import _cv_request as _cv_request
 
 __all__ = (
     "AppContext",

@@ -23,4 +23,7 @@ request_ctx: RequestContext = _globals.request_ctx
 request: Request = _globals.request
 session: SessionMixin = _globals.session
 
+_no_app_msg: str = "\n\n".join(_globals._NO_APP)
+_no_req_msg: str = "\n\n".join(_globals._NO_REQUEST)
+
 __all__ = ("app_ctx", "current_app", "g", "request", "request_ctx", "session")

@@ -1,5 +1,6 @@
 """Flask's path to sessions; they live in `demijohn.http.sessions`."""
 
+from .http.json_tag import TaggedJSONSerializer as TaggedJSONSerializer
 from .http.sessions import NullSession as NullSession
 from .http.sessions import SecureCookieSession as SecureCookieSession
 from .http.sessions import SecureCookieSessionInterface as SecureCookieSessionInterface

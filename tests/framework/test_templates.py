@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -217,3 +218,22 @@ def test_explanation_names_the_requests_blueprint(
     inside, outside = (record.getMessage() for record in caplog.records)
     assert "belongs to the blueprint 'front'" in inside
     assert "belongs to the blueprint" not in outside
+
+
+def test_explanation_for_loaders_of_ones_own(caplog: pytest.LogCaptureFixture) -> None:
+    """`explain_template_loading_attempts` logs Flask's account of the attempts."""
+    accounts = []
+    for framework in (demijohn, flask):
+        app = framework.Flask("site", root_path="/site")
+        debughelpers = importlib.import_module(f"{framework.__name__}.debughelpers")
+        loader = DictLoader({})
+        attempts = [
+            (loader, app, None),
+            (loader, framework.Blueprint("b", "site.b", root_path="/b"), ("text", "/b/x", None)),
+            (loader, app, ("text", None, None)),
+        ]
+        caplog.clear()
+        with caplog.at_level("INFO"):
+            debughelpers.explain_template_loading_attempts(app, "x", attempts)
+        accounts.append([record.getMessage() for record in caplog.records])
+    assert accounts[0] == accounts[1]

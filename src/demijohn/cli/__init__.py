@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from demijohn.cli.commands import routes_command, run_command, shell_command
 from demijohn.cli.discover import (
+    F,
     NoAppException,
     ScriptInfo,
     find_app_by_string,
@@ -18,20 +19,37 @@ from demijohn.cli.discover import (
 )
 from demijohn.cli.env import load_dotenv
 from demijohn.cli.groups import AppGroup, FlaskGroup, cli, main
-from demijohn.cli.params import CertParamType, SeparatedPathType, get_version, version_option
+from demijohn.cli.params import (
+    CertParamType,
+    SeparatedPathType,
+    app_option,
+    debug_option,
+    env_file_option,
+    get_version,
+    version_option,
+)
 from demijohn.cli.serve_command import serve_command
+from demijohn.framework.config import get_debug_flag, get_load_dotenv
+from demijohn.framework.globals import current_app
 from demijohn.serve.dev import show_server_banner
+
+# Flask's names for them.
+_app_option, _debug_option, _env_file_option = app_option, debug_option, env_file_option
 
 __all__ = [
     "AppGroup",
     "CertParamType",
+    "F",
     "FlaskGroup",
     "NoAppException",
     "ScriptInfo",
     "SeparatedPathType",
     "cli",
+    "current_app",
     "find_app_by_string",
     "find_best_app",
+    "get_debug_flag",
+    "get_load_dotenv",
     "get_version",
     "load_dotenv",
     "locate_app",

@@ -13,10 +13,8 @@ from datetime import timedelta
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, AnyStr, NoReturn, TypeVar, cast
 
-import werkzeug.utils
-from werkzeug.exceptions import BadRequest, BadRequestKeyError, HTTPException
+from werkzeug.exceptions import HTTPException
 from werkzeug.routing import MapAdapter, RequestRedirect
-from werkzeug.wrappers import Response as BaseResponse
 
 from demijohn import typing as ft
 
@@ -208,19 +206,6 @@ class AppBase(AppSetup):
             raise error
         raise FormDataRoutingRedirect(request)
 
-    def trap_http_exception(self, e: Exception) -> bool:
-        """Whether an HTTP exception is treated as any other, by the two `TRAP_...` settings."""
-        if self.config["TRAP_HTTP_EXCEPTIONS"]:
-            return True
-        trap_bad_request = self.config["TRAP_BAD_REQUEST_ERRORS"]
-        if trap_bad_request is None and self.debug and isinstance(e, BadRequestKeyError):
-            return True
-        return bool(trap_bad_request) and isinstance(e, BadRequest)
-
-    def should_ignore_error(self, error: BaseException | None) -> bool:
-        """Whether teardown functions get None instead of this error; never, by default."""
-        return False
-
     # -- ends ---------------------------------------------------------------------------------
 
     def do_teardown_request(self, exc: BaseException | None = _UNSET) -> None:
@@ -251,10 +236,6 @@ class AppBase(AppSetup):
         return aio.async_to_sync(func)
 
     # -- helpers with an application ----------------------------------------------------------
-
-    def redirect(self, location: str, code: int = 302) -> BaseResponse:
-        """A redirect response to `location`."""
-        return werkzeug.utils.redirect(location, code=code, Response=self.response_class)
 
     def update_template_context(self, context: dict[str, Any]) -> None:
         """Add what the context processors give to `context`, whose own values win."""

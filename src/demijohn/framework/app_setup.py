@@ -12,10 +12,12 @@ from collections.abc import Callable, ValuesView
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import werkzeug.utils
 from werkzeug.datastructures import ImmutableDict
-from werkzeug.exceptions import Aborter
+from werkzeug.exceptions import Aborter, BadRequest, BadRequestKeyError
 from werkzeug.routing import BuildError, Rule
 from werkzeug.routing import Map as WerkzeugMap
+from werkzeug.wrappers import Response as BaseResponse
 
 from demijohn import typing as ft
 
@@ -32,7 +34,15 @@ from .globals import _cv_app, _cv_request, g, request, session
 from .helpers import get_flashed_messages
 from .logging import create_logger
 from .paths import auto_instance_path
-from .scaffold import Scaffold, setupmethod
+from .scaffold import (
+    F,
+    Scaffold,
+    T_teardown,
+    T_template_filter,
+    T_template_global,
+    T_template_test,
+    setupmethod,
+)
 from .templates import DispatchingJinjaLoader, _default_template_ctx_processor
 from .wrappers import Request, Response
 
@@ -42,9 +52,9 @@ if TYPE_CHECKING:
     from .blueprints import Blueprint
     from .sites import Site
 
-F = TypeVar("F", bound=Callable[..., Any])
-T_shell = TypeVar("T_shell", bound=ft.ShellContextProcessorCallable)
-T_teardown = TypeVar("T_teardown", bound=ft.TeardownCallable)
+T_shell_context_processor = TypeVar(
+    "T_shell_context_processor", bound=ft.ShellContextProcessorCallable
+)
 
 _AUTOESCAPED = (".html", ".htm", ".xml", ".xhtml", ".svg")
 
@@ -73,6 +83,10 @@ class AppSetup(Scaffold):
     url_rule_class: type[Rule] = Rule
     url_map_class: type[WerkzeugMap] = Map
     default_config: ImmutableDict[str, Any] = DEFAULTS
+
+    #: What the `test_client` and `test_cli_runner` of an application make; None: the default class.
+    test_client_class: Any = None
+    test_cli_runner_class: Any = None
 
     testing = ConfigAttribute[bool]("TESTING")
     secret_key = ConfigAttribute[str | bytes | None]("SECRET_KEY")
@@ -236,7 +250,9 @@ class AppSetup(Scaffold):
         return decorator
 
     @setupmethod
-    def template_filter(self, name: str | None = None) -> Callable[[F], F]:
+    def template_filter(
+        self, name: str | None = None
+    ) -> Callable[[T_template_filter], T_template_filter]:
         """Register a template filter under `name`, by default the function's."""
         return self._template_function(self.add_template_filter, name)
 
@@ -246,7 +262,9 @@ class AppSetup(Scaffold):
         self.jinja_env.filters[name or f.__name__] = f
 
     @setupmethod
-    def template_test(self, name: str | None = None) -> Callable[[F], F]:
+    def template_test(
+        self, name: str | None = None
+    ) -> Callable[[T_template_test], T_template_test]:
         """Register a template test under `name`, by default the function's."""
         return self._template_function(self.add_template_test, name)
 
@@ -256,7 +274,9 @@ class AppSetup(Scaffold):
         self.jinja_env.tests[name or f.__name__] = f
 
     @setupmethod
-    def template_global(self, name: str | None = None) -> Callable[[F], F]:
+    def template_global(
+        self, name: str | None = None
+    ) -> Callable[[T_template_global], T_template_global]:
         """Register a template global under `name`, by default the function's."""
         return self._template_function(self.add_template_global, name)
 
@@ -295,7 +315,7 @@ class AppSetup(Scaffold):
         return f
 
     @setupmethod
-    def shell_context_processor(self, f: T_shell) -> T_shell:
+    def shell_context_processor(self, f: T_shell_context_processor) -> T_shell_context_processor:
         """Add what `f()` returns to the names of the `shell` command."""
         self.shell_context_processors.append(f)
         return f
@@ -304,6 +324,21 @@ class AppSetup(Scaffold):
         self, e: Exception, blueprints: list[str]
     ) -> ft.ErrorHandlerCallable | None:
         return find_error_handler(self, e, blueprints)
+
+    # -- errors -------------------------------------------------------------------------------
+
+    def trap_http_exception(self, e: Exception) -> bool:
+        """Whether an HTTP exception is treated as any other, by the two `TRAP_...` settings."""
+        if self.config["TRAP_HTTP_EXCEPTIONS"]:
+            return True
+        trap_bad_request = self.config["TRAP_BAD_REQUEST_ERRORS"]
+        if trap_bad_request is None and self.debug and isinstance(e, BadRequestKeyError):
+            return True
+        return bool(trap_bad_request) and isinstance(e, BadRequest)
+
+    def should_ignore_error(self, error: BaseException | None) -> bool:
+        """Whether teardown functions get None instead of this error; never, by default."""
+        return False
 
     # -- URLs ---------------------------------------------------------------------------------
 
@@ -340,3 +375,7 @@ class AppSetup(Scaffold):
     ) -> str:
         """Ask the build error handlers for a URL; raises `error` when none has one."""
         return urls.handle_url_build_error(self, error, endpoint, values)
+
+    def redirect(self, location: str, code: int = 302) -> BaseResponse:
+        """A redirect response to `location`."""
+        return werkzeug.utils.redirect(location, code=code, Response=self.response_class)

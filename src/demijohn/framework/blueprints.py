@@ -24,6 +24,9 @@ from .scaffold import (
     T_error_handler,
     T_teardown,
     T_template_context_processor,
+    T_template_filter,
+    T_template_global,
+    T_template_test,
     T_url_defaults,
     T_url_value_preprocessor,
     setupmethod,
@@ -36,9 +39,6 @@ if TYPE_CHECKING:
     from .protocols import App, CommandGroup
 
 DeferredSetupFunction = Callable[["BlueprintSetupState"], None]
-T_template_filter = TypeVar("T_template_filter", bound=ft.TemplateFilterCallable)
-T_template_global = TypeVar("T_template_global", bound=ft.TemplateGlobalCallable)
-T_template_test = TypeVar("T_template_test", bound=ft.TemplateTestCallable)
 _T = TypeVar("_T")
 
 #: `cli_group` was not given: the commands go into a group named like the blueprint.

@@ -32,6 +32,9 @@ T_teardown = TypeVar("T_teardown", bound=ft.TeardownCallable)
 T_template_context_processor = TypeVar(
     "T_template_context_processor", bound=ft.TemplateContextProcessorCallable
 )
+T_template_filter = TypeVar("T_template_filter", bound=ft.TemplateFilterCallable)
+T_template_global = TypeVar("T_template_global", bound=ft.TemplateGlobalCallable)
+T_template_test = TypeVar("T_template_test", bound=ft.TemplateTestCallable)
 T_url_defaults = TypeVar("T_url_defaults", bound=ft.URLDefaultCallable)
 T_url_value_preprocessor = TypeVar(
     "T_url_value_preprocessor", bound=ft.URLValuePreprocessorCallable

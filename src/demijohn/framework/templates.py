@@ -6,16 +6,18 @@ The environment and where templates are found are in `http.templating`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 from blinker import NamedSignal
+from jinja2 import BaseLoader, Template
 from jinja2 import Environment as JinjaEnvironment
-from jinja2 import Template
 
 from demijohn.framework.globals import _cv_app, _cv_request, current_app
 from demijohn.framework.signals import before_render_template, template_rendered
 from demijohn.framework.streams import stream_with_context
+from demijohn.http.template_debug import Attempt, explain
 from demijohn.http.templating import DispatchingJinjaLoader as HttpDispatchingJinjaLoader
 
 
@@ -36,6 +38,15 @@ class RenderingApp(Protocol):
         ...
 
 
+class ExplainingApp(Protocol):
+    """What `explain_template_loading_attempts` needs of an application."""
+
+    @property
+    def logger(self) -> logging.Logger:
+        """Where loading is explained."""
+        ...
+
+
 class DispatchingJinjaLoader(HttpDispatchingJinjaLoader):
     """The loader of `http.templating`, which in its account of a search names the blueprint that
     answers the current request."""
@@ -43,6 +54,24 @@ class DispatchingJinjaLoader(HttpDispatchingJinjaLoader):
     def _request_blueprint(self) -> str | None:
         context = _cv_request.get(None)
         return None if context is None else context.request.blueprint
+
+
+def explain_template_loading_attempts(
+    app: ExplainingApp, template: str, attempts: Iterable[tuple[BaseLoader, Any, Any]]
+) -> None:
+    """Log how a template was looked for, as `EXPLAIN_TEMPLATE_LOADING` does; for own loaders.
+
+    An attempt is a loader, the application or blueprint whose it is, and what its `get_source`
+    gave (None when it had no such template).
+    """
+    made = [
+        Attempt(loader, owner, None if found is None else found[1] or "<string>")
+        for loader, owner, found in attempts
+    ]
+    context = _cv_request.get(None)
+    app.logger.info(
+        explain(app, template, made, None if context is None else context.request.blueprint)
+    )
 
 
 def render_template(

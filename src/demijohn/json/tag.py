@@ -1,5 +1,7 @@
 """Flask's path to tagged JSON; it lives in `demijohn.http.json_tag`."""
 
+from ..framework.json import dumps as dumps
+from ..framework.json import loads as loads
 from ..http.json_tag import JSONTag as JSONTag
 from ..http.json_tag import PassDict as PassDict
 from ..http.json_tag import PassList as PassList
