@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import http.client
 import re
+import shutil
 import socket
+import ssl
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -242,3 +245,27 @@ def test_failed_app_keeps_the_first_traceback() -> None:
         assert raised.value is error
         depths.append(len(raised.traceback))
     assert len(set(depths)) == 1
+
+
+def test_https(write: Write, start: Start, tmp_path: Path) -> None:
+    """With --cert and --key the server speaks TLS and shows that certificate."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is missing: apt-get install -y openssl")
+    write("app.py", SITE)
+    subprocess.run(
+        [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1",
+         "-keyout", "key.pem", "-out", "cert.pem"],
+        cwd=tmp_path, check=True, capture_output=True,
+    )  # fmt: skip
+    process = start(*RUN, "--cert", "cert.pem", "--key", "key.pem")
+    found = re.search(r"https://127.0.0.1:(\d+)", process.wait_for("Running on "))
+    assert found
+    trusted = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
+    connection = http.client.HTTPSConnection("127.0.0.1", int(found[1]), context=trusted)
+    try:
+        connection.request("GET", "/")
+        assert connection.getresponse().status == 200
+    finally:
+        connection.close()
