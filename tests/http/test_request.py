@@ -815,12 +815,16 @@ def test_werkzeugs_constructor_assigns_what_is_lazy_here() -> None:
     assert set(vars(made)) == {*ASSIGNED, "environ", "shallow"}
 
 
+# As it is before any test: a subclass with a property in a lazy attribute's place changes it.
+STOCK = dict(vars(Request))
+
+
 def test_no_cached_property_of_werkzeugs_is_left() -> None:
     """All that Werkzeug caches is a lazy attribute here, or keeps what it gave in another way."""
     for base in (werkzeug.wrappers.Request, SansIORequest):
         for name, member in vars(base).items():
             if isinstance(member, cached_property):
-                assert not isinstance(vars(Request)[name], cached_property)
+                assert not isinstance(STOCK[name], cached_property)
     environ = create_environ("/", method="POST", data=b"body")
     request = Request(environ)
     assert request.stream is request.stream and request.headers is request.headers
@@ -831,3 +835,37 @@ def test_headers_are_of_the_fast_class() -> None:
     request = Request(create_environ("/"))
     assert isinstance(request.headers, RequestHeaders)
     assert request.headers == EnvironHeaders(request.environ)
+
+
+@pytest.mark.parametrize("setter", [False, True])
+def test_property_over_a_computed_attribute(setter: bool) -> None:
+    """A subclass's property may ask for Werkzeug's value by super(), also while that is computed.
+
+    It gets the same value each time, a setter of the subclass is called by assignments only, and
+    other request classes are as before.
+    """
+    environ = create_environ("/p?a=1")
+    assigned: list[object] = []
+
+    def own(name: str) -> property:
+        def read(self: t.Any) -> t.Any:
+            return getattr(super(Own, self), name)
+
+        def write(self: t.Any, value: object) -> None:
+            assigned.append(value)
+
+        return property(read, write if setter else None)
+
+    names = ("args", "form", "files", "url", "cookies", "content_length", "access_route")
+
+    class Own(Request):
+        locals().update({name: own(name) for name in names})
+
+    ours, plain = Own(dict(environ)), Request(dict(environ))
+    for name in names:
+        assert getattr(ours, name) == getattr(plain, name), name
+        assert getattr(ours, name) is getattr(ours, name), name
+        assert getattr(plain, name) is getattr(plain, name), name
+    plain.args = "assigned"
+    assert plain.args == "assigned"
+    assert assigned == []

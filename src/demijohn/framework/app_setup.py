@@ -22,7 +22,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from demijohn import typing as ft
 
 from ..http.json_provider import DefaultJSONProvider, JSONProvider
-from ..http.lazy import lazy
+from ..http.lazy import lazy, share
 from ..http.routing import Map
 from ..http.sessions import SecureCookieSessionInterface, SessionInterface
 from ..http.templating import Environment
@@ -94,6 +94,10 @@ class AppSetup(Scaffold):
         "PERMANENT_SESSION_LIFETIME",
         get_converter=_as_timedelta,  # type: ignore[arg-type]
     )
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        share(cls)
 
     def __init__(
         self,

@@ -34,6 +34,22 @@ else:
             return value
 
 
+def share(cls: type) -> None:
+    """Make Werkzeug's `cached_property` of each `lazy` in whose place `cls` has a property.
+
+    To be called for each subclass. Such a property may read `super().name`, and a `lazy` would
+    then assign to the property. The name costs more from then on, on all of these classes.
+    """
+    found: dict[str, object] = {}
+    for base in cls.__mro__:
+        for name, member in list(vars(base).items()):
+            first = found.setdefault(name, member)
+            # A `cached_property` in its place keeps the value where Werkzeug's own would.
+            covered = hasattr(type(first), "__set__") and not isinstance(first, cached_property)
+            if type(member) is lazy and first is not member and covered:
+                setattr(base, name, cached_property(t.cast(t.Any, member).fget))
+
+
 def relax(target: type, *sources: type) -> None:
     """Puts into `target` a `lazy` for every `cached_property` of `sources` that it does not define
     itself: the same values, the same assignments."""

@@ -22,7 +22,7 @@ from .bodies import UpTo, read_up_to
 from .debughelpers import attach_enctype_error_multidict
 from .forms import FormParser, parse_query
 from .headers import RequestHeaders
-from .lazy import lazy, relax
+from .lazy import lazy, relax, share
 from .watch import Watched
 
 if t.TYPE_CHECKING:
@@ -126,6 +126,7 @@ class Request(WerkzeugRequest, metaclass=Watched):
 
     def __init_subclass__(cls, **kwargs: t.Any) -> None:
         super().__init_subclass__(**kwargs)
+        share(cls)
 
         def untouched(names: cabc.Iterable[str]) -> bool:
             return all(getattr(cls, name, None) is getattr(Request, name, None) for name in names)
