@@ -18,7 +18,6 @@ from werkzeug.routing import RoutingException
 
 from ..http.coerce import quick
 from ..http.response import assemble
-from .error_handlers import find_error_handler
 from .signals import (
     got_request_exception,
     request_finished,
@@ -297,7 +296,7 @@ def handle_http_exception(ctx: Any, app: Any, error: HTTPException, inline: bool
     # them.
     if error.code is None or isinstance(error, RoutingException):
         return error
-    handler = find_error_handler(app, error, _names(ctx))
+    handler = app._find_error_handler(error, _names(ctx))
     if handler is None:
         return error
     return (yield from call(app, handler, inline, error))
@@ -313,7 +312,7 @@ def handle_user_exception(ctx: Any, app: Any, error: Any, inline: bool) -> Part:
         if app._plans.overrides_now(app, "handle_http_exception"):
             return (yield from call(app, app.handle_http_exception, inline, error))
         return (yield from handle_http_exception(ctx, app, error, inline))
-    handler = find_error_handler(app, error, _names(ctx))
+    handler = app._find_error_handler(error, _names(ctx))
     try:
         if handler is None:
             raise wrap(error)
@@ -334,7 +333,7 @@ def handle_exception(ctx: Any, app: Any, error: Any, inline: bool) -> Part:
             del error  # as in handle_user_exception
     app.log_exception((type(error), error, error.__traceback__))
     answer: Any = InternalServerError(original_exception=error)
-    handler = find_error_handler(app, answer, _names(ctx))
+    handler = app._find_error_handler(answer, _names(ctx))
     if handler is not None:
         answer = yield from call(app, handler, inline, answer)
     overrides = app._plans.overrides

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import chain
 from typing import Any, Protocol, TypeAlias
 
 from jinja2 import BaseLoader, TemplateNotFound
@@ -131,9 +130,13 @@ class DispatchingJinjaLoader(BaseLoader):
         return self._owned_loaders()
 
     def _owned_loaders(self) -> Iterator[tuple[TemplateOwner, BaseLoader]]:
-        owners: Iterator[TemplateOwner] = chain((self.app,), self.app.iter_blueprints())
-        for owner in owners:
+        for owner in self._owners():
             # Read once: it may be a property that makes a loader at each read.
             loader = owner.jinja_loader
             if loader is not None:
                 yield owner, loader
+
+    def _owners(self) -> Iterator[TemplateOwner]:
+        # The blueprints are asked for only when the application has no such template.
+        yield self.app
+        yield from self.app.iter_blueprints()
