@@ -62,6 +62,14 @@ class AppContext(Context, stack=app_stack):
         _outcome: str | None
         """What the request that brought this context tells of the end of both."""
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.push is not AppContext.push or cls.pop is not AppContext.pop:
+            # What overrides these is to be asked: no short cut of `with` for this class.
+            for name in ("__enter__", "__exit__"):
+                if getattr(cls, name) is getattr(AppContext, name):
+                    setattr(cls, name, getattr(Context, name))
+
     def __init__(self, app: Any) -> None:
         self.app = app
         self._g = UNMADE
