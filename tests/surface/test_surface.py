@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import click
@@ -18,7 +19,7 @@ from demijohn.context.proxy import make_proxy
 from .compare import class_gaps, counterpart, instance_gaps, kind_of, value_gaps
 from .exceptions import EXCEPTIONS
 from .samples import BASES, SAMPLES, modules_of
-from .walk import import_both, module_names, public_attributes, public_names
+from .walk import exported_names, import_both, module_names, public_attributes, public_names
 
 DIFFERENCES = Path(__file__).parents[2] / "docs" / "differences.md"
 Gaps = list[tuple[str, str]]
@@ -66,6 +67,14 @@ def unexplained(gaps: Gaps | Iterator[tuple[str, str]]) -> Gaps:
 def test_names_of_a_module(name: str) -> None:
     """Each public name of a module of Flask's is in ours, of the same kind and signature."""
     assert unexplained(module_gaps(name)) == []
+
+
+@pytest.mark.parametrize("name", module_names())
+def test_names_are_exported_to_type_checkers(name: str) -> None:
+    """A type checker that wants explicit exports lets each name be imported from its module."""
+    theirs, ours = import_both(name)
+    if ours.__file__ is not None:
+        assert set(public_names(theirs)) - exported_names(ours) == set()
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -153,6 +162,16 @@ def test_a_changed_value_is_found(
     monkeypatch.setattr(modules_of("demijohn")(module), name, value)
     path = f"flask.{module}".rstrip(".")
     assert f"{path}.{name}" in {found for found, _ in unexplained(module_gaps(path))}
+
+
+def test_a_name_that_is_not_exported_is_found(tmp_path: Path) -> None:
+    """An import for a module's own use is no export."""
+    module = ModuleType("m")
+    module.__file__ = str(tmp_path / "m.py")
+    (tmp_path / "m.py").write_text(
+        "import a\nfrom b import c\nfrom d import e as e, f as g\nh: int = 1\n__all__ = ['c']\n"
+    )
+    assert exported_names(module) == {"c", "e", "h", "__all__"}
 
 
 def test_a_lost_name_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,6 +71,27 @@ def public_names(module: ModuleType) -> list[str]:
     return sorted(present.union(RELIED_ON.get(module.__name__, ())))
 
 
+def exported_names(module: ModuleType) -> set[str]:
+    """What a module of ours binds, or imports in a form that says so (`X as X`, `__all__`)."""
+    assert module.__file__ is not None
+    names = set()
+    for node in ast.parse(Path(module.__file__).read_text("utf-8")).body:
+        match node:
+            case ast.ImportFrom(names=aliases) | ast.Import(names=aliases):
+                names.update(a.name for a in aliases if a.asname == a.name)
+            case ast.Assign(targets=[ast.Tuple(elts=elements)]):
+                names.update(e.id for e in elements if isinstance(e, ast.Name))
+            case ast.Assign(targets=[ast.Name(id="__all__")], value=value):
+                names.update(e.value for e in ast.walk(value) if isinstance(e, ast.Constant))
+                names.add("__all__")
+            case ast.If(body=body):
+                # In `if TYPE_CHECKING:` stand the exports of what is looked up at run time.
+                names.update(n for child in body for n in _names_of(child))
+            case _:
+                names.update(_names_of(node))
+    return {name for name in names if isinstance(name, str)}
+
+
 def _names_of(node: ast.stmt) -> Iterator[str]:
     """The names that one statement of a module binds, as far as they are Flask's."""
     match node:
