@@ -130,7 +130,7 @@ class Line:
     """One command line. `says` are phrases that either output has; `own_text`: the words on stdout
     are our own; `same_stderr`: stderr is compared as stdout is."""
 
-    args: str
+    args: str  # after a script: its title, words that it does not read
     files: Mapping[str, str] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
     stdin: str = ""
@@ -410,8 +410,28 @@ def programs() -> Iterator[Line]:
     yield Line("--app other which", files, script="tool.py", says=("No such command 'which'",))
 
 
+def scripts() -> Iterator[Line]:
+    """`app.run()` in a script."""
+    for arguments in ("", "host='0.0.0.0', port=81", "port='82'", "port=0", "None, None, True",
+                      "debug=False", "debug=True, use_reloader=False", "use_debugger=True",
+                      "threaded=False, processes=2", "load_dotenv=False", "ssl_context='adhoc'",
+                      "extra_files=['x'], passthrough_errors=True"):  # fmt: skip
+        files = {"s.py": f"{RUN}app.run({arguments})\nprint(app.debug, app._got_first_request)\n"}
+        for env in ({}, {"FLASK_DEBUG": "1"}):
+            yield Line(arguments, files, env, script="s.py")
+        yield Line(arguments, {**files, ".env": "FLASK_DEBUG=1\n"}, script="s.py")
+    for name in ("example.com", "example.com:81", ":82", "", "example.com:", "example.com:x"):
+        for arguments in ("", "host='own'", "port=0", "port=83"):
+            site = f"{RUN}app.config['SERVER_NAME'] = {name!r}\napp.run({arguments})\n"
+            yield Line(f"{name} {arguments}", {"s.py": site}, script="s.py")
+    files = {"s.py": f"{RUN}app.debug = True\napp.run()\n", ".flaskenv": "FLASK_DEBUG=0\n"}
+    yield Line("debug set before", files, script="s.py")
+    yield Line("no dotenv", files, {"FLASK_SKIP_DOTENV": "1"}, script="s.py")
+    yield Line("child of the reloader", files, {"WERKZEUG_RUN_MAIN": "true"}, script="s.py")
+
+
 LINES = [
     line
-    for group in (found, not_found, run, shell, routes, commands, environment, programs)
+    for group in (found, not_found, run, shell, routes, commands, environment, programs, scripts)
     for line in group()
 ]
