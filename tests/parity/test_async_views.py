@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import importlib
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import flask
@@ -284,7 +285,7 @@ def test_async_receivers_of_signals() -> None:
         app = make(framework)
         app.add_url_rule("/x", "x", lambda: framework.render_template_string("x"))
         signals = importlib.import_module(f"{framework.__name__}.signals")
-        receivers = []
+        connected = ExitStack()
         for name in ("request_started", "request_finished", "request_tearing_down",
                      "before_render_template", "template_rendered",
                      "appcontext_pushed", "appcontext_popped"):  # fmt: skip
@@ -293,8 +294,8 @@ def test_async_receivers_of_signals() -> None:
                 await asyncio.sleep(0)
                 app.log.append((name, sender is app, framework.has_request_context()))
 
-            receivers.append(receive)
-            getattr(signals, name).connect(receive, app)
-        return serve(app, "/x")
+            connected.enter_context(getattr(signals, name).connected_to(receive, app))
+        with connected:
+            return serve(app, "/x")
 
     assert len(same(ask).log) == 7

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -48,22 +50,29 @@ def site(framework: Framework, **config: Any) -> Any:
             return framework.Response(framework.stream_template(name), 203, {"X-Own": "1"})
         return framework.stream_template(name)
 
-    signals = importlib.import_module(f"{framework.__name__}.signals")
-    app.receivers = []
-    for signal in ("before_render_template", "template_rendered"):
-
-        def receive(sender: Any, signal: str = signal, **values: Any) -> None:
-            known = sorted(set(values["context"]) - {"g", "request", "session"})
-            app.log.append((signal, sender is app, values["template"].name, known))
-
-        app.receivers.append(receive)
-        getattr(signals, signal).connect(receive, app)
     return app
+
+
+@contextmanager
+def heard(framework: Framework, app: Any) -> Iterator[None]:
+    """Write the signals of rendering into the application's log."""
+    signals = importlib.import_module(f"{framework.__name__}.signals")
+    with ExitStack() as connected:
+        for signal in ("before_render_template", "template_rendered"):
+
+            def receive(sender: Any, signal: str = signal, **values: Any) -> None:
+                known = sorted(set(values["context"]) - {"g", "request", "session"})
+                app.log.append((signal, sender is app, values["template"].name, known))
+
+            connected.enter_context(getattr(signals, signal).connected_to(receive, app))
+        yield
 
 
 def streamed(path: str, **config: Any) -> Served:
     def ask(framework: Framework) -> Served:
-        served = serve(site(framework, **config), path)
+        app = site(framework, **config)
+        with heard(framework, app):
+            served = serve(app, path)
         served.headers = [(n, v) for n, v in served.headers if n != "Set-Cookie"]
         return served
 
@@ -103,7 +112,7 @@ def test_outside_of_requests(function: str) -> None:
     def ask(framework: Framework) -> Any:
         app = site(framework)
         source = "loop.html" if function == "stream_template" else TEMPLATES["loop.html"]
-        with app.app_context():
+        with app.app_context(), heard(framework, app):
             parts = getattr(framework, function)(source)
             return list(parts), app.log
 
