@@ -830,6 +830,18 @@ def test_no_cached_property_of_werkzeugs_is_left() -> None:
     assert request.stream is request.stream and request.headers is request.headers
 
 
+@pytest.mark.parametrize("cls", [Request, flask.Request])
+def test_a_stream_can_be_deleted(cls: t.Any) -> None:
+    """After `del request.stream` the next read makes it again, as Werkzeug's does."""
+    request = cls(create_environ("/", method="POST", data=b"body"))
+    first = request.stream
+    request.stream = io.BytesIO(b"own")
+    assert request.get_data(cache=False) == b"own"
+    del request.stream
+    assert request.stream is not first
+    assert request.stream.read() == b"body"
+
+
 def test_headers_are_of_the_fast_class() -> None:
     """A request's headers are RequestHeaders over its environ."""
     request = Request(create_environ("/"))

@@ -380,6 +380,12 @@ class Request(WerkzeugRequest, metaclass=Watched):
     def stream(self, value: t.IO[bytes]) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         object.__setattr__(self, "_stream", value)
 
+    @stream.deleter
+    def stream(self) -> None:
+        # What was read past the stream stays read.
+        if not isinstance(self._stream, int):
+            object.__setattr__(self, "_stream", None)
+
     def _make_stream(self) -> t.IO[bytes]:
         if (
             "wsgi.input_terminated" in self.environ
