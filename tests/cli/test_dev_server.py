@@ -67,6 +67,29 @@ def test_run_serves_until_interrupted(write: Write, start: Start) -> None:
     assert process.end()[0] == 0
 
 
+def test_served_like_flask(write: Write, start: Start) -> None:
+    """The development server answers, logs and ends as `flask run` does."""
+    write("site_app.py", SITE)
+    write("flask_app.py", SITE.replace("demijohn", "flask").replace("Demijohn", "Flask"))
+    answers, lines = [], []
+    for framework, app in (("demijohn", "site_app"), ("flask", "flask_app")):
+        process = start("-m", framework, "--app", app, "run", "--port", "0")
+        host, port = address(process)
+        for path in ("/", "/fail", "/none", "/static/none"):
+            connection = http.client.HTTPConnection(host, port, timeout=60)
+            connection.request("GET", path)
+            response = connection.getresponse()
+            headers = [h for h in response.getheaders() if h[0] != "Date"]
+            answers.append((response.status, headers, response.read()))
+            connection.close()
+        lines.append(process.wait_for("GET /static/none HTTP/1.1").rpartition('"')[2])
+        process.interrupt()
+        assert process.end()[0] == 0
+    half = len(answers) // 2
+    assert answers[:half] == answers[half:]
+    assert lines == [" 404 -\n"] * 2
+
+
 def test_banner_names_the_app(write: Write, start: Start) -> None:
     """The banner has the import path that was given, also when a variable gave it."""
     write("board.py", SITE)
