@@ -38,6 +38,7 @@ class Matcher:
         """Set the request's `url_rule` and `view_args`, or its `routing_exception`."""
         request = ctx.request
         environ = request.environ
+        overrides = app._plans.overrides
         try:
             # Werkzeug answers what the index does not: hosts not seen yet, WebSockets, an adapter
             # that somebody made or set, host and subdomain matching.
@@ -48,14 +49,19 @@ class Matcher:
                 and app.config["TRUSTED_HOSTS"] is None
                 and request.trusted_hosts is None
                 and not app.subdomain_matching
-                and not app._plans.overrides.create_url_adapter
+                and not overrides.create_url_adapter
             ):
                 url_map: Any = app.url_map
                 # A version names one state of one map; a map of another class has none.
                 if url_map is not self._map or url_map.version is not self._version:
                     self._look_at(url_map)
                 find = self._find
-                answer = find(environ.get("PATH_INFO", "/"), request.method)
+                # A request class of one's own may say another method than it was asked with, and
+                # Werkzeug's matcher goes by the environ.
+                method = request.method
+                if not overrides.stock_request:
+                    method = environ.get("REQUEST_METHOD", "GET").upper()
+                answer = find(environ.get("PATH_INFO", "/"), method)
                 if type(answer) is tuple:
                     request.url_rule, request.view_args = answer
                     return
