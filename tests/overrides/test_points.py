@@ -7,14 +7,14 @@ import pytest
 
 import demijohn
 
-from . import named_classes, parts, steps
+from . import assigned, named_classes, parts, steps
 from .kit import POINTS
 
 
 def test_all_points_are_there() -> None:
-    """The points of all three files are tested."""
+    """The points of all files are tested."""
     assert {point.__module__ for point in POINTS.values()} == {
-        module.__name__ for module in (named_classes, parts, steps)
+        module.__name__ for module in (assigned, named_classes, parts, steps)
     }
 
 
