@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import typing as t
+from types import SimpleNamespace
 
 import flask
 import pytest
@@ -46,8 +47,7 @@ def ours(value: t.Any, response_class: type[WerkzeugResponse] = Response) -> Wer
         value,
         response_class=response_class,
         json=PROVIDER,
-        environ=create_environ("/"),
-        endpoint="the.view",
+        asked=lambda: SimpleNamespace(environ=create_environ("/"), endpoint="the.view"),
     )
 
 

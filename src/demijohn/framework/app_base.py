@@ -134,15 +134,11 @@ class AppBase(AppSetup):
         return response
 
     def make_response(self, rv: ft.ResponseReturnValue) -> Response:
-        """Convert what a view returned to a response of `response_class`; see `http.coerce`."""
-        request = _current_request().request
-        return coerce(
-            rv,
-            response_class=self.response_class,
-            json=self.json,
-            environ=request.environ,
-            endpoint=request.endpoint,
-        )
+        """Convert what a view returned to a response of `response_class`; see `http.coerce`.
+
+        Only None and WSGI callables need a current request.
+        """
+        return coerce(rv, response_class=self.response_class, json=self.json, asked=_asked)
 
     def process_response(self, response: Response) -> Response:
         """Run the after hooks on a response and save the session."""
@@ -296,3 +292,8 @@ def _current_request() -> RequestContext:
     """The current request context; the error outside of one explains itself."""
     ctx: RequestContext | None = _cv_request.get(None)
     return request_ctx._get_current_object() if ctx is None else ctx
+
+
+def _asked() -> Request:
+    request: Request = _current_request().request
+    return request

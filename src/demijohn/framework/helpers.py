@@ -116,9 +116,10 @@ def get_flashed_messages(
 
 
 def _file_settings() -> files.FileSettings:
+    environ = request.environ
     app = current_app._get_current_object()
     return files.FileSettings(
-        environ=request.environ,
+        environ=environ,
         use_x_sendfile=app.config["USE_X_SENDFILE"],
         response_class=app.response_class,
         root_path=app.root_path,

@@ -36,6 +36,16 @@ class JSONResponder(t.Protocol):
     def response(self, *args: t.Any, **kwargs: t.Any) -> WerkzeugResponse: ...
 
 
+class Asked(t.Protocol):
+    """A request, as far as a value may need it to become a response."""
+
+    @property
+    def environ(self) -> WSGIEnvironment: ...
+
+    @property
+    def endpoint(self) -> str | None: ...
+
+
 def quick(
     rv: object, json: t.Any, config: cabc.Mapping[str, t.Any] | None = None
 ) -> tuple[bytes, str] | None:
@@ -72,15 +82,15 @@ def coerce(
     *,
     response_class: type[ResponseT],
     json: JSONResponder,
-    environ: WSGIEnvironment,
-    endpoint: str | None,
+    asked: cabc.Callable[[], Asked],
 ) -> ResponseT:
-    """The response that `rv`, returned by the view of `endpoint`, stands for.
+    """The response that `rv`, returned by the view of a request, stands for.
 
     `rv` is a body or one of `(body, status, headers)`, `(body, status)`, `(body, headers)`. A body
     is text, bytes, an iterator of either, a dict or list for `json`, a response, or a WSGI
-    callable, which is run on `environ`. A status given replaces the response's own; headers given
-    replace those of the same name. Raises `TypeError` for anything else, `None` above all.
+    callable, which is run on the request's environ. A status given replaces the response's own;
+    headers given replace those of the same name. Raises `TypeError` for anything else, `None` above
+    all. `asked` gives the request; it is called only for what needs one, and may raise.
     """
     status: t.Any = None
     headers: t.Any = None
@@ -88,8 +98,8 @@ def coerce(
         rv, status, headers = _unpack(rv)
     if rv is None:
         raise TypeError(
-            f"The view function for {endpoint!r} did not return a valid response. The function"
-            " either returned None or ended without a return statement."
+            f"The view function for {asked().endpoint!r} did not return a valid response."
+            " The function either returned None or ended without a return statement."
         )
     response: t.Any
     if isinstance(rv, response_class):
@@ -101,9 +111,10 @@ def coerce(
         response = json.response(rv)
     elif isinstance(rv, HTTPException) and type(rv).__call__ is HTTPException.__call__:
         # Calling it gives the same bytes by way of a stream, which would keep its context open.
+        environ = asked().environ
         response = _force(rv.get_response(environ), response_class, environ)
     elif isinstance(rv, WerkzeugResponse) or callable(rv):
-        response = _force(rv, response_class, environ)
+        response = _force(rv, response_class, asked().environ)
     else:
         raise TypeError(
             f"The view function did not return a valid response.{_ALLOWED}{type(rv).__name__}."
