@@ -390,6 +390,19 @@ def environment() -> Iterator[Line]:
     yield Line("--help", files, says=("env", "run", "shell", "routes"), own_text=True)
     yield Line("", files, says=("env", "run", "shell", "routes"), own_text=True)
     yield Line("--debug env", {"site_mod.py": show}, {"FLASK_APP": "site_mod"})
+    for name in ("FLASK_APP", "FLASK_DEBUG", "FLASK_RUN_PORT", "FLASK_RUN_HOST", "FLASK_RUN_CERT",
+                 "FLASK_RUN_RELOAD", "FLASK_RUN_EXTRA_FILES", "FLASK_SKIP_DOTENV"):  # fmt: skip
+        yield Line("run", {**RUN_FILES, ".env": "FLASK_RUN_PORT=82\n"}, {name: ""})
+        yield Line("run", {**RUN_FILES, ".env": f"{name}=\n"})
+    yield Line('--app "" run', RUN_FILES)
+    yield Line("run", {**RUN_FILES, ".flaskenv": "FLASK_RUN_PORT=81\nFLASK_RUN_HOST=h\n"})
+    yield Line("run -p 1", {**RUN_FILES, ".env": "FLASK_RUN_PORT=81\nFLASK_DEBUG=1\n"})
+    yield Line("-e a.env -e b.env run", {**RUN_FILES, "a.env": "FLASK_RUN_PORT=81\n",
+                                         "b.env": "FLASK_RUN_HOST=b\n"})  # fmt: skip
+    yield Line(
+        "run", {"above.py": RUN, "app.py": RUN, ".env": "export FLASK_APP='above:app'  # x\n"}
+    )
+    yield Line("run", {"app.py": RUN, ".env": "FLASK_RUN_PORT\n=\nFLASK_RUN_HOST='h\n"})
     yield Line("--version", says=("Python 3.", "Werkzeug "), own_text=True)
     yield Line("--gone", says=("No such option",))
 
