@@ -174,6 +174,22 @@ def test_a_name_that_is_not_exported_is_found(tmp_path: Path) -> None:
     assert exported_names(module) == {"c", "e", "h", "__all__"}
 
 
+def test_a_changed_command_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lost command, a lost or changed option and an added argument are found; more is no gap."""
+    ours: Any = demijohn.cli
+    monkeypatch.delitem(ours.cli.commands, "shell")
+    monkeypatch.setitem(ours.cli.commands, "more", click.Command("more"))
+    params = [p for p in ours.run_command.params if p.name not in {"cert", "host"}]
+    params += [click.Option(["--host", "-H"]), click.Option(["--more"]), click.Argument(["free"])]
+    monkeypatch.setattr(ours.run_command, "params", params)
+    found = [f"{name}: {gap}" for name, gap in module_gaps("flask.cli")]
+    assert any("cli.cli: lacks the command 'shell'" in gap for gap in found)
+    assert any("lacks the parameter 'cert'" in gap for gap in found)
+    assert any("opts of its parameter 'host'" in gap for gap in found)
+    assert any("needs the parameter 'free'" in gap for gap in found)
+    assert not any("more" in gap for gap in found)
+
+
 def test_a_lost_name_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A name that is gone from a module is found."""
     monkeypatch.delattr(demijohn.helpers, "url_for")
