@@ -562,6 +562,21 @@ if pid:
     assert (done.stdout, done.stderr) == ("done\n", "")
 
 
+def test_an_async_function_called_with_wrong_arguments_keeps_the_loop() -> None:
+    """A call that fails before there is a coroutine leaves the thread's loop in use."""
+    loops = []
+
+    async def function() -> None:
+        loops.append(asyncio.get_running_loop())
+
+    run: Any = demijohn.Flask("site").async_to_sync(function)
+    run()
+    with pytest.raises(TypeError):
+        run(1)
+    run()
+    assert loops[0] is loops[1]
+
+
 def test_session_and_request_in_async_functions() -> None:
     """What an async view writes to the session is in the cookie."""
     client = async_app().test_client()

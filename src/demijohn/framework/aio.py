@@ -32,7 +32,8 @@ def async_to_sync(func: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[...
         try:
             if _must_leave_thread():
                 return _run_elsewhere(func, args, kwargs, context)
-            return _thread_loop().run(func(*args, **kwargs), context)
+            coroutine = func(*args, **kwargs)  # may raise: before a loop is taken
+            return _thread_loop().run(coroutine, context)
         finally:
             set_back(context)
 
@@ -146,10 +147,11 @@ def _run_elsewhere(
 
     def work() -> None:
         try:
+            coroutine = func(*args, **kwargs)
             loop = _Loop()
             loop.take()
             try:
-                outcome.append((True, loop.run(func(*args, **kwargs), context)))
+                outcome.append((True, loop.run(coroutine, context)))
             finally:
                 loop._finalize()
         except BaseException as error:
