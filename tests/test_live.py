@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import flask
+import live_classes  # noqa: F401  # enters its changes
 import live_containers  # noqa: F401  # enters its changes
 import pytest
 from live_app import CHANGES, REQUESTS, SIGNALS, Answer, Side, make_side, send_all

@@ -7,7 +7,6 @@ instance, is what the pipeline calls. What they do is the pipeline's; here is wh
 from __future__ import annotations
 
 import os
-import weakref
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from types import TracebackType
@@ -57,21 +56,19 @@ class AppBase(AppSetup):
         object.__delattr__(self, name)
         self._forget(name)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # A copy (`copy.copy`) shares the containers, as in Flask; plans belong to one application.
+        vars(self).update(state, _matcher=Matcher())
+        self._plans = Plans(self, AppBase)
+
     def _forget(self, name: str) -> None:
-        if name in WATCHED:
-            self._plans.forget(self)
-        elif name in HOOKS:
-            self._plans.forget_hooks(self)
+        if name in WATCHED or name in HOOKS:
+            plans = vars(self).get("_plans")  # none before `__init__`
+            if plans is not None:
+                (plans.forget if name in WATCHED else plans.forget_hooks)(self)
 
     def _hook_lists(self) -> HookLists:
-        plans, this = self._plans, weakref.ref(self)
-
-        def changed() -> None:
-            app = this()
-            if app is not None:
-                plans.forget_hooks(app)
-
-        return HookLists(changed)
+        return HookLists(self)
 
     @property
     def _propagates(self) -> bool:

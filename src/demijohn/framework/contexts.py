@@ -86,8 +86,9 @@ class RequestContext(Context, stack=request_stack):
         session: Any | None = None,
     ) -> None:
         self.app = app
+        overrides = app._plans.current(app)
         if request is None:
-            if app._plans.overrides.stock_request:
+            if overrides.stock_request:
                 request = assemble(Request, environ)
             else:
                 request = app.request_class(environ)

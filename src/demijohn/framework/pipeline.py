@@ -127,7 +127,7 @@ def serve_request(app: Any, environ: Any, joined: Any, inline: bool) -> Part:
     answer: Any
     try:
         try:
-            overrides = plans.current(app)
+            overrides = plans.overrides  # as of now: the context looked, when it was made
             ctx._begin_at_edge(joined)
             if overrides.full_dispatch_request:
                 answer = yield from call(app, app.full_dispatch_request, inline)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio.coroutines
 import inspect
+import threading
 import weakref
 from collections import defaultdict
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 
+from ..http.json_provider import DefaultJSONProvider
 from ..http.sessions import SecureCookieSessionInterface
 from ..http.watch import changes
 from .wrappers import Request, Response
@@ -35,7 +37,9 @@ STEPS = (
 )
 """The public methods that the pipeline replaces by its own code while nobody overrides them."""
 
-WATCHED = frozenset({*STEPS, "__class__", "request_class", "response_class", "session_interface"})
+WATCHED = frozenset(
+    {*STEPS, "__class__", "json", "request_class", "response_class", "session_interface"}
+)
 """Attributes of an application whose assignment makes its plans stale."""
 
 # Read from an application unless a class below the framework's has one, which nobody tells of.
@@ -50,10 +54,11 @@ HOOKS = (
 """The attributes of an application that hold hooks by scope."""
 
 # What the short ways go round; their classes are watched.
-_requests = attrgetter("__init__", "__new__", "__setattr__", "close")
+_requests = attrgetter("__init__", "__new__", "_defers", "close")
 _REQUESTS = _requests(Request)
 _responses = attrgetter(
-    "__init__", "__new__", "__setattr__", "automatically_set_content_length", "set_data"
+    *("_stock_init", "_stock_sending", "automatically_set_content_length"),
+    *("default_mimetype", "default_status"),
 )
 _RESPONSES = _responses(Response)
 _OPEN_SESSION = SecureCookieSessionInterface.open_session
@@ -101,16 +106,30 @@ class Overrides:
 class HookLists(defaultdict[Any, list[Any]]):
     """One kind of hook of an application: scope -> list. Tells when a list comes or goes."""
 
-    def __init__(self, changed: Callable[[], None]) -> None:
+    def __init__(self, app: Any) -> None:
         super().__init__(list)
-        self._changed = changed
+        self._app = weakref.ref(app)
+
+    def tells(self, app: Any) -> bool:
+        """Whether it is `app` that is told; another application may have the same dict."""
+        return self._app() is app
+
+    def _changed(self) -> None:
+        app = self._app()
+        if app is not None:
+            app._plans.forget_hooks(app)
 
     def copy(self) -> defaultdict[Any, list[Any]]:  # type: ignore[override]
         """A plain `defaultdict` with the same lists."""
         return defaultdict(list, self)
 
-    def __copy__(self) -> defaultdict[Any, list[Any]]:  # type: ignore[override]
-        return defaultdict(list, self)
+    __copy__ = copy  # type: ignore[assignment]
+
+    def __or__(self, other: Any) -> Any:
+        return self.copy() | other
+
+    def __ror__(self, other: Any) -> Any:
+        return other | self.copy()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return defaultdict, (list, dict(self))
@@ -128,6 +147,9 @@ def _telling(name: str) -> Callable[..., Any]:
     method.__name__ = name
     return method
 
+
+# What users see of it, in repr(), is what they see under Flask.
+HookLists.__name__ = HookLists.__qualname__ = defaultdict.__name__
 
 for _name in (
     *("__setitem__", "__delitem__", "__ior__"),
@@ -183,13 +205,19 @@ class _PlanOf(dict[str | None, Plan]):
         return plan
 
 
+_MOST_KINDS = 4096
+
+
 class _Kinds(dict[Any, bool]):
     """Callable -> whether it is async; a dict's own lookup costs 30 ns, `is_async` 1 µs.
 
-    Kept for what is registered, so bounded. An unhashable callable raises `TypeError`.
+    Bounded, as functions may be registered and taken away again, even in each request. An
+    unhashable callable raises `TypeError`.
     """
 
     def __missing__(self, function: Callable[..., Any]) -> bool:
+        if len(self) >= _MOST_KINDS:
+            self.clear()
         kind = self[function] = is_async(function)
         return kind
 
@@ -210,6 +238,7 @@ class Plans:
         "_kinds",
         "_leaf_dict",
         "_leaf_names",
+        "_lock",
         "_seen",
         "_stock_class",
         "idle_interface",
@@ -231,6 +260,8 @@ class Plans:
 
     def __init__(self, app: Any, stock_class: type) -> None:
         self._stock_class = stock_class
+        # Reentrant: looking reads attributes of the application, which may be anybody's code.
+        self._lock = threading.RLock()
         self._kinds = _Kinds()
         #: Function -> whether it goes through `ensure_sync`: an async one, or each where that step
         #: is overridden. An unhashable callable raises `TypeError`: it has to.
@@ -267,8 +298,13 @@ class Plans:
         """A step was set or deleted: look again.
 
         What says that nothing has changed since is set last, so that a request on another thread
-        looks for itself rather than take what is half done.
+        looks for itself rather than take what is half done. One thread at a time looks, so that an
+        older finding does not replace a newer one.
         """
+        with self._lock:
+            self._look(app)
+
+    def _look(self, app: Any) -> None:
         seen = changes.version
         # What somebody may set on a class below the framework's own, also on `Demijohn` itself, is
         # a further name in one of these dicts, which are live views.
@@ -277,6 +313,9 @@ class Plans:
         leaf_names, class_names = [*leaf], [[*names] for names in others]
         own = set(vars(app))
         overridden = {*leaf_names, *own}.union(*class_names)
+        json = vars(app).get("json")
+        if isinstance(json, DefaultJSONProvider) and json._app is not weakref.proxy(app):
+            overridden.add("make_response")  # it asks another application for debug and class
         told = own | (_ATTRIBUTES - overridden)
         overrides = Overrides(overridden)
         overrides.stock_request = (
@@ -302,9 +341,11 @@ class Plans:
 
     def forget_hooks(self, app: Any) -> None:
         """A list of hooks came or went, or a dict of them: look again."""
-        # A dict that somebody else made tells nothing: then a plan holds for one look.
-        keeps = all(type(vars(app).get(name)) is HookLists for name in HOOKS)
-        self.of = _PlanOf(app, keeps)
+        # A dict that tells nobody, or another application: then a plan holds for one look.
+        with self._lock:
+            hooks = [vars(app).get(name) for name in HOOKS]
+            keeps = all(type(lists) is HookLists and lists.tells(app) for lists in hooks)
+            self.of = _PlanOf(app, keeps)
 
     def opens_session_late(self, interface: Any) -> bool:
         """Whether `interface` opens sessions as the framework's own does, now.

@@ -209,13 +209,15 @@ class DefaultJSONProvider(JSONProvider):
         Then :data:`compact_bytes` gives what :meth:`response_bytes` does outside debug mode. The
         answer holds as long as ``_stock`` is ``watch.changes.version``.
         """
+        # Set first, so that a change meanwhile on another thread takes it back.
+        self._stock = changes.version
         if (
             type(self) is DefaultJSONProvider
             and vars(self).keys() <= _OWN
             and _settings_of(DefaultJSONProvider) == _SETTINGS
         ):
-            self._stock = changes.version
             return True
+        self._stock = None
         return False
 
     def has_own_response(self) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import json
 import typing as t
+from functools import partial
 
 from werkzeug.datastructures import Headers, ImmutableMultiDict, MultiDict
 from werkzeug.exceptions import BadRequest, ClientDisconnected, HTTPException
@@ -61,6 +62,8 @@ _BARE: t.Final = frozenset(
 )
 # Werkzeug's handler for decoding (its urls.py), which percent-encodes bytes that are no UTF-8.
 _QUOTE: t.Final = "werkzeug.url_quote"
+# What these names stand for on `Request`, once it is complete.
+_original: t.Final[dict[str, t.Any]] = {}
 _UNSET: t.Final = (Ellipsis, Ellipsis)
 # What the constructor sets, and stands on a class whose constructor is Werkzeug's.
 _ROUTED: t.Final = {
@@ -121,29 +124,40 @@ class Request(WerkzeugRequest, metaclass=Watched):
     _headers: Headers | None
     # A number: the bytes that `_read_body` took from wsgi.input, past `stream`.
     _stream: t.IO[bytes] | int | None
-    # Whether this class leaves alone what the three short cuts go round; see __init_subclass__.
-    _defers = _stock_body = _stock_json = True
+    # Whether this class leaves alone what the three short cuts go round; see _note_overrides.
+    _defers: bool
+    _stock_body: bool
+    _stock_json: bool
 
     def __init_subclass__(cls, **kwargs: t.Any) -> None:
         super().__init_subclass__(**kwargs)
         share(cls)
+        cls._note_overrides()
+
+    @classmethod
+    def _note_overrides(cls) -> None:
+        """Called for a new class, and when an attribute of it or of one above it is set."""
+        if not _original:  # `Request` itself is not complete
+            return
 
         def untouched(names: cabc.Iterable[str]) -> bool:
-            return all(getattr(cls, name, None) is getattr(Request, name, None) for name in names)
+            return all(getattr(cls, name, None) is _original[name] for name in names)
 
         inits = [base for base in cls.__mro__ if "__init__" in vars(base)]
-        cls._defers = (
+        defers = (
             untouched(_ASSIGNED)
             and cls.__setattr__ is object.__setattr__
             # A class between this one and Werkzeug's would miss its turn in the chain.
             and inits[inits.index(Request) + 1] is WerkzeugRequest
         )
-        if not cls._defers:
+        put = partial(type.__setattr__, cls)  # without being told of it
+        if not defers:
             for name, value in _ROUTED.items():
                 if not hasattr(cls, name):
-                    setattr(cls, name, value)
-        cls._stock_body = cls._defers and untouched(_BODY)
-        cls._stock_json = cls._defers and untouched(_JSON)
+                    put(name, value)
+        put("_defers", defers)
+        put("_stock_body", defers and untouched(_BODY))
+        put("_stock_json", defers and untouched(_JSON))
 
     if t.TYPE_CHECKING:
         method: str
@@ -594,3 +608,5 @@ def _as_value_error(error: ValueError | RecursionError) -> ValueError:
 
 
 relax(Request, WerkzeugRequest, SansIORequest)
+_original.update({name: getattr(Request, name, None) for name in (*_ASSIGNED, *_BODY, *_JSON)})
+Request._note_overrides()

@@ -10,6 +10,7 @@ import collections.abc as cabc
 import json
 import re
 import typing as t
+from functools import partial
 
 from werkzeug.datastructures import Headers as WerkzeugHeaders
 from werkzeug.http import HTTP_STATUS_CODES, dump_cookie
@@ -63,6 +64,8 @@ _SENT_BY: t.Final = (
     "status",
     "status_code",
 )
+# What these names stand for on `Response`, once it is complete.
+_original: t.Final[dict[str, t.Any]] = {}
 # A range of a sequence is made from its iterator.
 _PLAIN: t.Final[tuple[type, ...]] = (
     *(list, tuple, str, bytes, bytearray, FileWrapper),
@@ -83,22 +86,30 @@ class Response(WerkzeugResponse, metaclass=Watched):
     autocorrect_location_header = False
 
     # Whether this class leaves alone what __init__, build and finish go round.
-    _stock_making = _stock_init = _stock_sending = True
+    _stock_making: bool
+    _stock_init: bool
+    _stock_sending: bool
 
     def __init_subclass__(cls, **kwargs: t.Any) -> None:
         super().__init_subclass__(**kwargs)
+        cls._note_overrides()
+
+    @classmethod
+    def _note_overrides(cls) -> None:
+        """Called for a new class, and when an attribute of it or of one above it is set."""
+        if not _original:  # `Response` itself is not complete
+            return
 
         def untouched(names: cabc.Iterable[str]) -> bool:
-            return all(getattr(cls, name) is getattr(Response, name) for name in names)
+            return all(getattr(cls, name) is _original[name] for name in names)
 
-        plain = cls.__setattr__ is object.__setattr__ and not hasattr(cls, "headers")
-        cls._stock_making = plain and untouched(_MADE_BY)
-        cls._stock_init = (
-            cls._stock_making
-            and cls.__init__ is Response.__init__
-            and cls.__new__ is object.__new__
-        )
-        cls._stock_sending = plain and untouched(_SENT_BY)
+        slots = hasattr(cls, "headers") or hasattr(cls, "response")
+        plain = cls.__setattr__ is object.__setattr__ and not slots
+        making = plain and untouched(_MADE_BY)
+        put = partial(type.__setattr__, cls)  # without being told of it
+        put("_stock_making", making)
+        put("_stock_init", making and untouched(("__init__", "__new__")))
+        put("_stock_sending", plain and untouched(_SENT_BY))
 
     def __init__(
         self,
@@ -251,6 +262,12 @@ class Response(WerkzeugResponse, metaclass=Watched):
             samesite=samesite,
             partitioned=partitioned,
         )
+
+
+_original.update(
+    {name: getattr(Response, name) for name in ("__init__", "__new__", *_MADE_BY, *_SENT_BY)}
+)
+Response._note_overrides()
 
 
 def assemble(

@@ -196,12 +196,12 @@ class SessionInterface(metaclass=Watched):
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
-        if name in _STEPS:
+        if name in _TOLD:
             tell()
 
     def __delattr__(self, name: str) -> None:
         super().__delattr__(name)
-        if name in _STEPS:
+        if name in _TOLD:
             tell()
 
     def make_null_session(self, app: SessionApp) -> NullSession:
@@ -404,7 +404,13 @@ class SecureCookieSessionInterface(SessionInterface):
         Then a request without cookies cannot tell a session that was never opened. The answer holds
         as long as ``watch.changes.version`` does.
         """
-        return _steps(type(self)) == _STOCK and _STEPS.isdisjoint(self.__dict__)
+        cls = type(self)
+        return (
+            _steps(cls) == _STOCK
+            and _STEPS.isdisjoint(self.__dict__)
+            # A mixin that is not watched may get a step later.
+            and all(isinstance(base, Watched) for base in cls.__mro__[:-1])
+        )
 
     def untouched(self, app: SessionApp, environ: Mapping[str, Any]) -> bool:
         """Return whether the session can stay unopened for as long as nothing touches it.
@@ -431,5 +437,6 @@ _NOT_TAKEN = ("get_expiration_time", "pickle_based", "should_set_cookie")
 _STEPS = frozenset(
     name for name in vars(SessionInterface) if name[0] != "_" and name not in _NOT_TAKEN
 ) | {"get_signing_serializer", "session_class"}
-_steps = attrgetter(*sorted(_STEPS))
+_TOLD = _STEPS | {"__class__"}
+_steps = attrgetter(*sorted(_STEPS), "__setattr__", "__delattr__")
 _STOCK = _steps(SecureCookieSessionInterface)

@@ -34,8 +34,18 @@ class Watched(ABCMeta):
 
     def __setattr__(cls, name: str, value: Any) -> None:
         super().__setattr__(name, value)
-        tell()
+        cls._changed()
 
     def __delattr__(cls, name: str) -> None:
         super().__delattr__(name)
+        cls._changed()
+
+    def _changed(cls) -> None:
+        """Let this class and those below it note anew what they override, then tell."""
+        classes: list[Any] = [cls]
+        for each in classes:
+            note = getattr(each, "_note_overrides", None)
+            if note is not None:
+                note()
+            classes += type.__subclasses__(each)
         tell()
