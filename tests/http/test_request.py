@@ -881,3 +881,18 @@ def test_property_over_a_computed_attribute(setter: bool) -> None:
     plain.args = "assigned"
     assert plain.args == "assigned"
     assert assigned == []
+
+
+def test_a_property_of_one_class_leaves_the_others_short_ways() -> None:
+    """A subclass with a property for what is computed here does not slow the class above it."""
+
+    class Own(Request):
+        @property
+        def path(self) -> str:  # type: ignore[override]
+            return "/own"
+
+        @path.setter
+        def path(self, value: str) -> None: ...
+
+    assert Own(create_environ("/a")).path == "/own"
+    assert Request._defers and not Own._defers

@@ -16,6 +16,7 @@ from werkzeug.exceptions import BadRequest, ClientDisconnected, HTTPException
 from werkzeug.sansio.http import parse_cookie
 from werkzeug.sansio.request import Request as SansIORequest
 from werkzeug.sansio.utils import get_content_length, get_host
+from werkzeug.utils import cached_property
 from werkzeug.wrappers import Request as WerkzeugRequest
 from werkzeug.wsgi import LimitedStream, _get_server
 
@@ -141,7 +142,7 @@ class Request(WerkzeugRequest, metaclass=Watched):
             return
 
         def untouched(names: cabc.Iterable[str]) -> bool:
-            return all(getattr(cls, name, None) is _original[name] for name in names)
+            return all(_way(cls, name) is _original[name] for name in names)
 
         inits = [base for base in cls.__mro__ if "__init__" in vars(base)]
         defers = (
@@ -557,6 +558,12 @@ class Request(WerkzeugRequest, metaclass=Watched):
             attach_enctype_error_multidict(self)
 
 
+def _way(cls: type[Request], name: str) -> object:
+    """What answers for an attribute: `share` changes how it is kept, not what it is."""
+    member: t.Any = getattr(cls, name, None)
+    return member.fget if isinstance(member, (lazy, cached_property)) else member
+
+
 def _fill(request: Request, environ: WSGIEnvironment, shallow: bool) -> None:
     request.environ = environ
     request.shallow = shallow
@@ -608,5 +615,5 @@ def _as_value_error(error: ValueError | RecursionError) -> ValueError:
 
 
 relax(Request, WerkzeugRequest, SansIORequest)
-_original.update({name: getattr(Request, name, None) for name in (*_ASSIGNED, *_BODY, *_JSON)})
+_original.update({name: _way(Request, name) for name in (*_ASSIGNED, *_BODY, *_JSON)})
 Request._note_overrides()
