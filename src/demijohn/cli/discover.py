@@ -125,12 +125,12 @@ def _apps_from_factories(module: ModuleType) -> Iterator[CliApp]:
 def _foreign_app_hint(module: ModuleType) -> str:
     """A sentence for the module whose app was made by an installed Flask, else nothing."""
     for name, value in vars(module).items():
-        if any(
+        if not is_app(value) and any(
             (c.__module__, c.__qualname__) == ("flask.app", "Flask") for c in type(value).__mro__
         ):
             return (
-                f"'{name}' was made by the Flask that is installed here;"
-                " import the class with 'from demijohn import Flask'."
+                f"'{name}' was made by the Flask that is installed here; add the option"
+                " '--as-flask', or import the class with 'from demijohn import Flask'."
             )
     return ""
 

@@ -1,33 +1,46 @@
 """`import flask` resolved to this package, in this process.
 
 The submodules are the very same objects under two names; only the top module is a second one, so
-that it can say Flask's version.
+that it can say Flask's version. Not here: what `importlib.metadata` is told (distribution.py) and
+other processes (launch.py).
 """
 
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
+import importlib.util
 import sys
 from collections.abc import Iterable, Sequence
 from importlib.machinery import ModuleSpec
-from types import ModuleType
-from typing import Any
+from types import CodeType, ModuleType
+from typing import TYPE_CHECKING, Any
 
 from demijohn.version import FLASK_API
 
-from .names import MODULES
+from .names import HOMES, MODULES, PACKAGES
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution, DistributionFinder
 
 _PACKAGE = __name__.partition(".")[0]
+_LATE = frozenset({"debughelpers", "testing"})
+"""Modules that `import flask` does not load."""
 
 
 class _FlaskModule(ModuleType):
     """The module `flask`: every name is this package's, but for the version."""
 
-    __version__ = FLASK_API
-    __path__ = []
-
     def __getattr__(self, name: str) -> Any:
+        if name == "__version__":
+            import warnings
+
+            warnings.warn(
+                "flask.__version__ will be gone in Flask 3.2; importlib.metadata.version('flask')"
+                " says the same.",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            return FLASK_API
         try:
             return getattr(sys.modules[_PACKAGE], name)
         except AttributeError:
@@ -37,59 +50,101 @@ class _FlaskModule(ModuleType):
         return dir(sys.modules[_PACKAGE])
 
 
-class _FlaskDistribution(importlib.metadata.Distribution):
-    """What `importlib.metadata` finds as "flask"."""
-
-    def read_text(self, filename: str) -> str | None:
-        if filename in ("METADATA", "PKG-INFO"):
-            return f"Metadata-Version: 2.1\nName: Flask\nVersion: {FLASK_API}\n"
-        return None
-
-    def locate_file(self, path: Any) -> Any:
-        return path
-
-
-class _FlaskFinder(importlib.metadata.DistributionFinder):
+class _FlaskFinder:
     """Finds `flask.views` where `demijohn.views` is, and the distribution "flask"."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         package, _, rest = fullname.partition(".")
-        if package == "flask" and rest in MODULES:
-            return ModuleSpec(fullname, self, is_package=True)  # type: ignore[arg-type]
-        return None
+        if package != "flask" or not (rest in MODULES or rest in ("", "__main__")):
+            return None
+        ours = importlib.util.find_spec(_ours(fullname))
+        origin = None if ours is None else ours.origin
+        is_package = not rest or rest in PACKAGES
+        # A package here has no search path: nothing may find a second copy of a module by it.
+        spec = ModuleSpec(fullname, self, origin=origin, is_package=is_package)  # type: ignore[arg-type]
+        spec.has_location = True
+        return spec
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return None
+        return _FlaskModule(spec.name) if spec.name == "flask" else None
 
     def exec_module(self, module: ModuleType) -> None:
-        # The import system takes what is in sys.modules after this, not the module that it made.
         name = module.__name__
-        sys.modules[name] = importlib.import_module(f"{_PACKAGE}{name.removeprefix('flask')}")
+        if name == "flask":
+            module.__doc__ = sys.modules[_PACKAGE].__doc__
+            for module_name in MODULES:
+                if module_name not in _LATE:
+                    _take_over(module_name)
+        else:
+            # The import system takes what is in sys.modules after this, not what it made itself.
+            _take_over(name.removeprefix("flask."))
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        """For `python -m flask`."""
+        name = _ours(fullname)
+        spec = importlib.util.find_spec(name)
+        loader: Any = None if spec is None else spec.loader
+        code: CodeType | None = None if loader is None else loader.get_code(name)
+        return code
 
     def find_distributions(
-        self, context: importlib.metadata.DistributionFinder.Context | None = None
-    ) -> Iterable[importlib.metadata.Distribution]:
+        self, context: DistributionFinder.Context | None = None
+    ) -> Iterable[Distribution]:
         name = None if context is None else context.name
-        return (_FlaskDistribution(),) if name is not None and name.lower() == "flask" else ()
+        if name is not None and name.lower() != "flask":
+            return ()
+        from .distribution import FlaskDistribution
+
+        return (FlaskDistribution(),)
+
+    def invalidate_caches(self) -> None:
+        """There are none."""
 
 
-def install_as_flask() -> None:
-    """Make `import flask` and its submodules resolve to this package; a second call does nothing.
+def _ours(name: str) -> str:
+    return _PACKAGE + name.removeprefix("flask")
 
-    Raises `RuntimeError` when the real Flask is imported already: call this first.
+
+def _take_over(module_name: str) -> None:
+    """Make one module Flask's of that name, and what Flask defines there say so.
+
+    Module and name are what a pickle keeps of a class or function.
+    """
+    module = importlib.import_module(f"{_PACKAGE}.{module_name}")
+    sys.modules[f"flask.{module_name}"] = module
+    for name in HOMES.get(module_name, ()):
+        value = getattr(module, name, None)
+        if value is not None and value.__module__.partition(".")[0] == _PACKAGE:
+            value.__module__ = f"flask.{module_name}"
+            value.__name__ = value.__qualname__ = name
+
+
+def stand_in() -> None:
+    """Make `import flask` resolve to this package from now on; loads nothing before that import.
+
+    Raises `RuntimeError` when the real Flask is imported already.
     """
     present = sys.modules.get("flask")
     if isinstance(present, _FlaskModule):
         return
     if present is not None:
         raise RuntimeError(
-            "Flask is imported already, so its name cannot be taken over any more. Call"
-            " demijohn.install_as_flask() before anything imports flask, at the top of the first"
-            " module that runs."
+            f"Flask is imported already (from {getattr(present, '__file__', None)}), so its name"
+            " cannot be taken over any more. Call demijohn.install_as_flask() before anything"
+            " imports flask, at the top of the first module that runs."
         )
-    module = _FlaskModule("flask", sys.modules[_PACKAGE].__doc__)
-    module.__file__ = sys.modules[_PACKAGE].__file__
-    sys.meta_path.insert(0, _FlaskFinder())
-    sys.modules["flask"] = module
+    if not any(isinstance(finder, _FlaskFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _FlaskFinder())
+
+
+def install_as_flask() -> None:
+    """Make `import flask` and its submodules resolve to this package; a second call does nothing.
+
+    From then on the classes and functions that Flask has too carry Flask's module and name, so that
+    pickles written here can be read by Flask. Raises `RuntimeError` when the real Flask is
+    imported already: call this first.
+    """
+    stand_in()
+    importlib.import_module("flask")

@@ -1,34 +1,134 @@
-"""Which of this package's modules stand for which of Flask's."""
+"""Which of this package's modules stand for which of Flask's, and where Flask defines what.
+
+Compared with Flask itself by the tests.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
-MODULES: Final = frozenset(
-    {
-        "app",
-        "blueprints",
-        "cli",
-        "config",
-        "ctx",
-        "debughelpers",
-        "globals",
-        "helpers",
-        "json",
-        "json.provider",
-        "json.tag",
-        "logging",
-        "sansio",
-        "sansio.app",
-        "sansio.blueprints",
-        "sansio.scaffold",
-        "sessions",
-        "signals",
-        "templating",
-        "testing",
-        "typing",
-        "views",
-        "wrappers",
-    }
+MODULES: Final = (
+    "app",
+    "blueprints",
+    "cli",
+    "config",
+    "ctx",
+    "debughelpers",
+    "globals",
+    "helpers",
+    "json",
+    "json.provider",
+    "json.tag",
+    "logging",
+    "sansio",
+    "sansio.app",
+    "sansio.blueprints",
+    "sansio.scaffold",
+    "sessions",
+    "signals",
+    "templating",
+    "testing",
+    "typing",
+    "views",
+    "wrappers",
 )
 """Flask's submodules; each is here under the same name."""
+
+PACKAGES: Final = frozenset({"json", "sansio"})
+"""Those of MODULES that are packages in Flask."""
+
+HOMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "app": ("Flask",),
+    "blueprints": ("Blueprint",),
+    "cli": (
+        "AppGroup",
+        "CertParamType",
+        "FlaskGroup",
+        "NoAppException",
+        "ScriptInfo",
+        "SeparatedPathType",
+        "find_app_by_string",
+        "find_best_app",
+        "get_version",
+        "load_dotenv",
+        "locate_app",
+        "main",
+        "prepare_import",
+        "show_server_banner",
+        "with_appcontext",
+    ),
+    "config": ("Config", "ConfigAttribute"),
+    "ctx": (
+        "AppContext",
+        "RequestContext",
+        "_AppCtxGlobals",
+        "after_this_request",
+        "copy_current_request_context",
+        "has_app_context",
+        "has_request_context",
+    ),
+    "debughelpers": (
+        "DebugFilesKeyError",
+        "FormDataRoutingRedirect",
+        "UnexpectedUnicodeError",
+        "attach_enctype_error_multidict",
+        "explain_template_loading_attempts",
+    ),
+    "helpers": (
+        "abort",
+        "flash",
+        "get_debug_flag",
+        "get_flashed_messages",
+        "get_load_dotenv",
+        "get_root_path",
+        "get_template_attribute",
+        "make_response",
+        "redirect",
+        "send_file",
+        "send_from_directory",
+        "stream_with_context",
+        "url_for",
+    ),
+    "json": ("dump", "dumps", "jsonify", "load", "loads"),
+    "json.provider": ("DefaultJSONProvider", "JSONProvider", "_default"),
+    "json.tag": (
+        "JSONTag",
+        "PassDict",
+        "PassList",
+        "TagBytes",
+        "TagDateTime",
+        "TagDict",
+        "TagMarkup",
+        "TagTuple",
+        "TagUUID",
+        "TaggedJSONSerializer",
+    ),
+    "logging": ("create_logger", "has_level_handler"),
+    "sansio.app": ("App",),
+    "sansio.blueprints": ("Blueprint", "BlueprintSetupState"),
+    "sansio.scaffold": ("Scaffold", "find_package", "setupmethod"),
+    "sessions": (
+        "NullSession",
+        "SecureCookieSession",
+        "SecureCookieSessionInterface",
+        "SessionInterface",
+        "SessionMixin",
+        "_lazy_sha1",
+    ),
+    "templating": (
+        "DispatchingJinjaLoader",
+        "Environment",
+        "render_template",
+        "render_template_string",
+        "stream_template",
+        "stream_template_string",
+    ),
+    "testing": ("EnvironBuilder", "FlaskCliRunner", "FlaskClient"),
+    "views": ("MethodView", "View"),
+    "wrappers": ("Request", "Response"),
+}
+"""The classes and functions of Flask that a pickle may name, by the module that defines them.
+
+Flask's `_default` and `_lazy_sha1` are private, but objects that people pickle refer to them.
+"""
