@@ -41,10 +41,13 @@ class _FlaskModule(ModuleType):
                 stacklevel=2,
             )
             return FLASK_API
-        try:
-            return getattr(sys.modules[_PACKAGE], name)
-        except AttributeError:
-            raise AttributeError(f"module 'flask' has no attribute {name!r}") from None
+        # What the import system keeps on a module (`__path__`, `__spec__`, ...) is this module's own.
+        missing = object()
+        own = name.startswith("__") and name != "__all__"
+        value = missing if own else getattr(sys.modules[_PACKAGE], name, missing)
+        if value is missing:
+            raise AttributeError(f"module 'flask' has no attribute {name!r}")
+        return value
 
     def __dir__(self) -> Iterable[str]:
         return dir(sys.modules[_PACKAGE])
