@@ -41,7 +41,7 @@ class _FlaskModule(ModuleType):
                 stacklevel=2,
             )
             return FLASK_API
-        # What the import system keeps on a module (`__path__`, `__spec__`, ...) is this module's own.
+        # What the import system keeps on a module (`__path__`, `__spec__`) is this module's own.
         missing = object()
         own = name.startswith("__") and name != "__all__"
         value = missing if own else getattr(sys.modules[_PACKAGE], name, missing)
