@@ -15,7 +15,7 @@ help:
 	@echo "make check        format, lint, types, layers, promises against tests"
 	@echo "make format       put the code into its format"
 	@echo "make bench        time against Flask and Falcon (ARGS='--check --proof': limits; record figures)"
-	@echo "make conformance  Flask 3.1.3's own tests against this package"
+	@echo "make conformance  the tests of Flask 3.1.3 and of extensions against this package (ARGS='flask-login')"
 	@echo "make soak         the long tests; make soak-NAME for one part; ARGS='--seconds 60 --seed 1'"
 
 core:

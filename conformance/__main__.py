@@ -1,44 +1,45 @@
-"""`make conformance`: run Flask 3.1.3's tests here and compare with what is recorded.
+"""`make conformance`: run Flask's and extensions' tests here; compare with what is recorded.
 
-`--control` runs them on Flask itself; `--control --record` writes the list of those that pass.
+`--control` runs them on Flask itself; `--control --record` writes the lists of those that pass.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
+import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from conformance import environment, results
+from conformance import environment, processes, results
 from conformance.results import Result, Verdict
+from conformance.suites import SUITES, Suite
 from tools import proof
 
-HERE = Path(__file__).resolve().parent
+NAMES = (*(suite.name for suite in SUITES), processes.NAME)
 
 
-def run(python: Path, folder: Path, plugin: str | None, options: argparse.Namespace) -> Path:
-    """Run the tests and return the JUnit file; what pytest prints goes to a log beside it."""
-    junit = environment.BUILD / ("control.xml" if options.control else "results.xml")
+def run(
+    suite: Suite, python: Path, options: argparse.Namespace, plugin: str | None
+) -> dict[str, Result]:
+    """Run a suite and return its results; what pytest prints goes to a log beside the XML."""
+    which = "control" if options.control else "results"
+    junit = environment.BUILD / f"{suite.name}-{which}.xml"
     junit.unlink(missing_ok=True)
+    folder = environment.tests_folder(suite, python)
     command = [str(python), "-m", "pytest", "-v", "-p", "no:cacheprovider", f"--junitxml={junit}"]
-    command += ["--continue-on-collection-errors"]
+    command += ["--continue-on-collection-errors", *suite.options]
     command += ["-p", plugin] if plugin else []
     command += ["-k", options.k] if options.k else []
-    variables = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("FLASK", "PYTEST"))
-    }
-    variables["PYTHONPATH"] = str(HERE)
+    away = ("FLASK", "DEMIJOHN", "PYTEST", "PYTHONPATH")
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(away)}
     with junit.with_suffix(".log").open("w") as log, suppress(subprocess.TimeoutExpired):
         subprocess.run(
-            [*command, "tests"],
+            [*command, suite.tests],
             cwd=folder,
             env=variables,
             stdin=subprocess.DEVNULL,
@@ -49,9 +50,9 @@ def run(python: Path, folder: Path, plugin: str | None, options: argparse.Namesp
     if not junit.exists():
         print(junit.with_suffix(".log").read_text()[-3000:])
         raise SystemExit(
-            f"Flask's tests did not run to their end in {options.timeout:g} s; see above."
+            f"{suite.title}: the tests did not end in {options.timeout:g} s; see above."
         )
-    return junit
+    return results.read_junit(junit)
 
 
 def table(reference: Sequence[str], found: Mapping[str, Result]) -> str:
@@ -62,8 +63,9 @@ def table(reference: Sequence[str], found: Mapping[str, Result]) -> str:
         name = test.partition("::")[0].removeprefix("tests/")
         total[name] += 1
         passed[name] += found.get(test, Result("missing")).outcome == "passed"
-    lines = [f"  {name:<28}{passed[name]:>4} of {total[name]:>3}" for name in sorted(total)]
-    lines.append(f"  {'all':<28}{passed.total():>4} of {total.total():>3}")
+    lines = [f"  {name:<32}{passed[name]:>4} of {total[name]:>3}" for name in sorted(total)]
+    if len(total) > 1:
+        lines.append(f"  {'all':<32}{passed.total():>4} of {total.total():>3}")
     return "\n".join(lines)
 
 
@@ -80,34 +82,33 @@ def by_error(tests: Sequence[str], found: Mapping[str, Result]) -> str:
     return "\n".join(blocks)
 
 
-def record_reference(found: Mapping[str, Result]) -> None:
+def record_reference(suite: Suite, found: Mapping[str, Result]) -> None:
     """Write the list of tests that pass on Flask."""
     passing = sorted(test for test, result in found.items() if result.outcome == "passed")
-    head = "# Tests of Flask 3.1.3 that pass on Flask itself; see `make conformance-control`.\n"
-    results.PASSING_ON_FLASK.write_text(head + "\n".join(passing) + "\n")
+    head = f"# Tests of {suite.title} that pass on Flask 3.1.3; see `make conformance-control`.\n"
+    suite.folder.mkdir(exist_ok=True)
+    (suite.folder / "passing.txt").write_text(head + "\n".join(passing) + "\n")
     print(f"Recorded {len(passing)} tests.")
 
 
-def control(options: argparse.Namespace) -> int:
-    """Run on Flask itself and compare with the recorded list."""
-    python = environment.subject_python(), environment.control_python()
-    junit = run(python[1], environment.tests_folder(), None, options)
-    found = results.read_junit(junit)
+def control(suite: Suite, options: argparse.Namespace) -> bool:
+    """Run on Flask itself and compare with the recorded list; return whether it fits."""
+    found = run(suite, environment.control_python(suite.group), options, None)
     counts = Counter(result.outcome for result in found.values())
     print("On Flask itself:", ", ".join(f"{n} {how}" for how, n in sorted(counts.items())))
     for test, result in sorted(found.items()):
         if result.outcome != "passed":
             print(f"  {result.outcome}: {test}: {result.error}")
     if options.record:
-        record_reference(found)
+        record_reference(suite, found)
     lost = [
         test
-        for test in results.read_reference()
+        for test in suite.reference()
         if not options.k and found.get(test, Result("missing")).outcome != "passed"
     ]
     for test in lost:
         print(f"  recorded as passing, does not pass: {test}")
-    return 1 if lost else 0
+    return not lost
 
 
 def report(verdict: Verdict, found: Mapping[str, Result], expected: results.Expected) -> None:
@@ -121,48 +122,62 @@ def report(verdict: Verdict, found: Mapping[str, Result], expected: results.Expe
         print(by_error(verdict.unexpected, found))
 
 
-def subject(options: argparse.Namespace) -> int:
-    """Run on this package and judge."""
-    python = environment.subject_python()
-    junit = run(python, environment.tests_folder(), "alias_plugin", options)
-    found = results.read_junit(junit)
-    if options.junit:
-        shutil.copyfile(junit, options.junit)
-    reference = results.read_reference()
+def subject(suite: Suite, options: argparse.Namespace, figures: dict[str, object]) -> bool:
+    """Run on this package, judge, and add to `figures`; return whether it is as recorded."""
+    python = environment.subject_python(suite.group)
+    found = run(suite, python, options, "demijohn.pytest_alias")
+    reference = suite.reference()
     if options.k:
         reference = [test for test in reference if test in found]
-    expected = results.read_expected(results.EXPECTED.read_text())
+    expected = suite.expected()
     verdict = results.judge(reference, found, expected)
-    print(f"Flask {environment.FLASK}'s tests on this package:\n{table(reference, found)}")
+    print(table(reference, found))
     report(verdict, found, expected)
-    print(f"\n{len(verdict.passed)} passed of {len(reference)} that pass on Flask.")
+    print(f"{len(verdict.passed)} passed of {len(reference)} that pass on Flask.")
     if options.k:
-        return 1 if verdict.unexpected else 0
-    figures = {
+        return not verdict.unexpected
+    figures[suite.name] = {
         "passed": len(verdict.passed),
         "of": len(reference),
         "threshold": expected.threshold,
         "known failures": {cause.title: len(cause.tests) for cause in expected.causes},
     }
     wrong = results.complaints(verdict, expected)
-    if options.proof:
-        proof.record("conformance", "make conformance", figures)
     for line in wrong:
-        print(f"FAILED: {line}")
-    return 1 if wrong else 0
+        print(f"FAILED: {suite.name}: {line}")
+    return not wrong
 
 
 def main() -> int:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m conformance", description=__doc__)
+    parser.add_argument(
+        "suites", nargs="*", metavar="SUITE", help=f"all of them, or some of {', '.join(NAMES)}"
+    )
     parser.add_argument("--control", action="store_true", help="run on Flask itself")
     parser.add_argument("--record", action="store_true", help="with --control: record what passes")
-    parser.add_argument("--junit", type=Path, help="copy the results as JUnit XML to this file")
     parser.add_argument("-k", "--k", metavar="EXPRESSION", help="only tests that match, as pytest")
-    parser.add_argument("--timeout", type=float, default=300, help="seconds for the run (300)")
+    parser.add_argument("--timeout", type=float, default=300, help="seconds for a suite (300)")
     parser.add_argument("--proof", action="store_true", help="write docs/proof/conformance.json")
     options = parser.parse_args()
-    return control(options) if options.control else subject(options)
+    chosen = options.suites or NAMES
+    if unknown := set(chosen) - set(NAMES):
+        parser.error(f"no such suite: {', '.join(sorted(unknown))}")
+
+    figures: dict[str, object] = {}
+    failed = []
+    for suite in (suite for suite in SUITES if suite.name in chosen):
+        print(f"\n== {suite.title}", flush=True)
+        start = time.monotonic()
+        good = control(suite, options) if options.control else subject(suite, options, figures)
+        failed += [] if good else [suite.name]
+        print(f"({time.monotonic() - start:.0f} s)", flush=True)
+    if processes.NAME in chosen and not options.control:
+        failed += processes.run(options)
+    if options.proof and not options.control and not options.k and not options.suites:
+        proof.record("conformance", "make conformance", figures)
+    print(f"\nFAILED: {', '.join(failed)}" if failed else "\nAs recorded.")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the conformance run needs on disk: environments, and Flask's tests from its source archive.
+"""What the conformance runs need on disk: environments, and tests from pinned source archives.
 
 Everything lives under `.build/conformance` and is kept between runs.
 """
@@ -8,19 +8,21 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tarfile
+from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 
+from conformance.suites import SUITES, Suite
+
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / ".build" / "conformance"
-PINNED = ROOT / "conformance" / "sdist.txt"
-FLASK = "3.1.3"
+FLASK = SUITES[0]
 
 
-def subject_python() -> Path:
-    """Return the Python of the environment with this package and without Flask."""
-    folder = BUILD / "venv"
-    _setup(folder)
+def subject_python(group: str) -> Path:
+    """Return the Python of a group's environment with this package and without Flask."""
+    folder = BUILD / f"{group}-venv"
+    _setup(group, folder)
     python = folder / "bin" / "python"
     there = [
         str(python),
@@ -32,59 +34,62 @@ def subject_python() -> Path:
     return python
 
 
-def control_python() -> Path:
-    """Return the Python of the environment with real Flask, from the same archive."""
-    folder = BUILD / "control-venv"
-    _setup(folder)
+def control_python(group: str) -> Path:
+    """Return the Python of a group's environment with real Flask, from the same archive."""
+    folder = BUILD / f"{group}-control-venv"
+    _setup(group, folder)
     python = folder / "bin" / "python"
     stamp = folder / ".stamp-flask"
     if not stamp.exists():
+        source = archive(FLASK, python)
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         pip += ["--no-deps", "--no-build-isolation"]
-        subprocess.run([*pip, str(_archive())], check=True)
-        stamp.write_text(FLASK)
+        subprocess.run([*pip, str(source)], check=True)
+        stamp.write_text(source.name)
     return python
 
 
-def _setup(folder: Path) -> None:
-    command = ["sh", "tools/setup", "conformance", str(folder.relative_to(ROOT))]
+def _setup(group: str, folder: Path) -> None:
+    command = ["sh", "tools/setup", group, str(folder.relative_to(ROOT))]
     subprocess.run(command, cwd=ROOT, check=True)
 
 
-def _pinned_hash() -> str:
-    return PINNED.read_text().partition("sha256:")[2].split()[0]
-
-
-def _archive() -> Path:
+def archive(suite: Suite, python: Path) -> Path:
     """Return the source archive, fetched by pip when it is not there; pip checks the hash."""
-    folder = BUILD / "sdist"
-    archive = folder / f"flask-{FLASK}.tar.gz"
-    if not archive.exists():
-        python = BUILD / "venv" / "bin" / "python"
+    folder = BUILD / "sdist" / suite.archive
+    if not list(folder.glob("*.tar.gz")):
         command = [str(python), "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-        command += ["--no-deps", "--no-binary", "flask", "--no-build-isolation", "--require-hashes"]
-        subprocess.run([*command, "-r", str(PINNED), "-d", str(folder)], check=True)
-    if sha256(archive.read_bytes()).hexdigest() != _pinned_hash():
-        archive.unlink()
-        raise SystemExit(f"{archive.name} is not the pinned file; it was removed. Run again.")
-    return archive
+        command += ["--no-deps", "--no-binary", ":all:", "--no-build-isolation"]
+        command += ["--require-hashes", "-r", str(suite.pins), "-d", str(folder)]
+        subprocess.run(command, check=True)
+    [file] = folder.glob("*.tar.gz")
+    pinned = suite.pins.read_text().partition("sha256:")[2].split()[0]
+    if sha256(file.read_bytes()).hexdigest() != pinned:
+        file.unlink()
+        raise SystemExit(f"{file.name} is not the pinned file; it was removed. Run again.")
+    return file
 
 
-def tests_folder() -> Path:
-    """Return the folder that holds Flask's `tests` and its pytest settings, unpacked afresh.
+def tests_folder(suite: Suite, python: Path) -> Path:
+    """Return the folder that holds the suite's tests and pytest settings, unpacked afresh.
 
-    Flask's own source stays in the archive, so that no import can find it.
+    The package's own source stays in the archive, so that no import can find it.
     """
-    archive = _archive()
-    target = BUILD / "flask-tests"
+    return unpack(archive(suite, python), BUILD / "tests" / suite.name, suite.root, suite.parts)
+
+
+def unpack(archive: Path, target: Path, root: str, parts: Iterable[str]) -> Path:
+    """Unpack what is in `parts` (folders end with "/") of the archive's folder `root`."""
     if target.exists():
         shutil.rmtree(target)
-    prefix = f"flask-{FLASK}/"
     with tarfile.open(archive) as source:
         for member in source.getmembers():
-            inner = member.name.removeprefix(prefix)
+            inner = member.name.partition("/")[2]
             content = source.extractfile(member) if member.isreg() else None
-            if content and (inner.startswith("tests/") or inner == "pyproject.toml"):
+            if content is None or not inner.startswith(root):
+                continue
+            inner = inner.removeprefix(root)
+            if any(inner == part or (part[-1] == "/" and inner.startswith(part)) for part in parts):
                 file = target / inner
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(content.read())

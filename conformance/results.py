@@ -1,6 +1,6 @@
 """Reading a run's results and judging them against what is recorded.
 
-`passing_on_flask.txt` holds the tests that pass on Flask itself; `expected.toml` the number that
+A suite's `passing.txt` holds the tests that pass on Flask itself; `expected.toml` the number that
 must pass here and, by cause, the tests that are known to fail.
 """
 
@@ -11,10 +11,6 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-
-HERE = Path(__file__).resolve().parent
-PASSING_ON_FLASK = HERE / "passing_on_flask.txt"
-EXPECTED = HERE / "expected.toml"
 
 
 @dataclass(frozen=True)
@@ -57,9 +53,9 @@ class Verdict:
     unknown_names: list[str] = field(default_factory=list)
 
 
-def read_reference() -> list[str]:
-    """Return the ids of the tests that pass on Flask."""
-    lines = PASSING_ON_FLASK.read_text().splitlines()
+def read_reference(path: Path) -> list[str]:
+    """Return the ids of the tests that pass on Flask, from a `passing.txt`."""
+    lines = path.read_text().splitlines()
     return [line for line in lines if line and not line.startswith("#")]
 
 

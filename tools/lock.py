@@ -14,7 +14,11 @@ import sys
 from pathlib import Path
 
 REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements"
-FILES = ("core", "test", "dev", "conformance")
+FILES = ("core", "test", "dev", "conformance", "extensions")
+# These stand alone: the others keep the pins of those before them.
+ALONE = ("conformance", "extensions")
+# Extensions ask for Flask; their environment is there to see them run without it.
+LEFT_OUT = {"extensions": {"flask"}}
 
 
 def resolve(python: str, source: Path, constraints: Path | None) -> dict[str, str]:
@@ -66,8 +70,11 @@ def main() -> None:
     written: list[Path] = []
     for name in FILES:
         source = REQUIREMENTS / f"{name}.in"
-        base = next((path for path in reversed(written) if name != "conformance"), None)
+        base = next((path for path in reversed(written) if name not in ALONE), None)
         found = {minor(python): resolve(python, source, base) for python in pythons}
+        for pins in found.values():
+            for package in LEFT_OUT.get(name, ()):
+                pins.pop(package, None)
         target = REQUIREMENTS / f"{name}.txt"
         head = f"# Written by tools/lock.py from {source.name}; change that file.\n"
         target.write_text(head + "\n".join(merge(found)) + "\n")

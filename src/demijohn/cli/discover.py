@@ -12,7 +12,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import update_wrapper
 from types import ModuleType
@@ -95,16 +95,23 @@ def find_best_app(module: ModuleType) -> CliApp:
             f" Say which one with '{module.__name__}:name'."
         )
 
-    for app in _apps_from_factories(module):
-        return app
+    made: dict[str, object] = {}
+    for name, app in _from_factories(module):
+        if is_app(app):
+            return app
+        made[f"{name}()"] = app
 
     raise NoAppException(
         f"Failed to find Flask application or factory in module '{module.__name__}'. "
-        + (_foreign_app_hint(module) or f"Say where it is with '{module.__name__}:name'.")
+        + (
+            _foreign_app_hint({**vars(module), **made})
+            or f"Say where it is with '{module.__name__}:name'."
+        )
     )
 
 
-def _apps_from_factories(module: ModuleType) -> Iterator[CliApp]:
+def _from_factories(module: ModuleType) -> Iterator[tuple[str, object]]:
+    """What each factory of the module makes, called without arguments, under its name."""
     for name in FACTORY_NAMES:
         factory = getattr(module, name, None)
         if not inspect.isfunction(factory):
@@ -118,13 +125,12 @@ def _apps_from_factories(module: ModuleType) -> Iterator[CliApp]:
                 f"Detected factory '{name}' in module '{module.__name__}', but could not call it"
                 f" without arguments. Give them with '{module.__name__}:{name}(args)'."
             ) from error
-        if is_app(app):
-            yield app
+        yield name, app
 
 
-def _foreign_app_hint(module: ModuleType) -> str:
-    """A sentence for the module whose app was made by an installed Flask, else nothing."""
-    for name, value in vars(module).items():
+def _foreign_app_hint(found: Mapping[str, object]) -> str:
+    """A sentence where one of the values is an app of an installed Flask, else nothing."""
+    for name, value in found.items():
         if not is_app(value) and any(
             (c.__module__, c.__qualname__) == ("flask.app", "Flask") for c in type(value).__mro__
         ):
@@ -177,7 +183,7 @@ def find_app_by_string(module: ModuleType, app_name: str) -> CliApp:
         return value
     raise NoAppException(
         f"A valid Flask application was not obtained from '{module.__name__}:{app_name}'."
-        + (f" {hint}" if (hint := _foreign_app_hint(module)) else "")
+        + (f" {hint}" if (hint := _foreign_app_hint({app_name: value})) else "")
     )
 
 
