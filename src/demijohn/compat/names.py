@@ -91,7 +91,7 @@ HOMES: Final[Mapping[str, tuple[str, ...]]] = {
         "url_for",
     ),
     "json": ("dump", "dumps", "jsonify", "load", "loads"),
-    "json.provider": ("DefaultJSONProvider", "JSONProvider", "_default"),
+    "json.provider": ("DefaultJSONProvider", "JSONProvider"),
     "json.tag": (
         "JSONTag",
         "PassDict",
@@ -114,7 +114,6 @@ HOMES: Final[Mapping[str, tuple[str, ...]]] = {
         "SecureCookieSessionInterface",
         "SessionInterface",
         "SessionMixin",
-        "_lazy_sha1",
     ),
     "templating": (
         "DispatchingJinjaLoader",
@@ -128,7 +127,4 @@ HOMES: Final[Mapping[str, tuple[str, ...]]] = {
     "views": ("MethodView", "View"),
     "wrappers": ("Request", "Response"),
 }
-"""The classes and functions of Flask that a pickle may name, by the module that defines them.
-
-Flask's `_default` and `_lazy_sha1` are private, but objects that people pickle refer to them.
-"""
+"""The classes and functions of Flask that a pickle may name, by the module that defines them."""

@@ -129,6 +129,10 @@ class RequestHeaders(EnvironHeaders):
             return False
         return (_ENVIRON_KEYS.get(key) or environ_key(key)) in self.environ
 
+    def __reduce__(self) -> tuple[t.Any, ...]:
+        """Pickles as Werkzeug's, so that a request loads under Flask too."""
+        return EnvironHeaders, (self.environ,)
+
 
 # What users see of it, in repr() and in messages, is what they see under Flask.
 RequestHeaders.__name__ = RequestHeaders.__qualname__ = EnvironHeaders.__name__

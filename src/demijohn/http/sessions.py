@@ -84,6 +84,17 @@ class SecureCookieSession(  # pyright: ignore[reportIncompatibleMethodOverride]
     def __init__(self, initial: Mapping[str, Any] | None = None) -> None:
         super().__init__(initial, _mark_modified)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: without the function, which is not there under Flask."""
+        state = dict(self.__dict__)
+        if state.get("on_update") is _mark_modified:
+            del state["on_update"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.on_update = _mark_modified
+        self.__dict__.update(state)
+
     def freeze(self, make_error: Callable[[], Exception]) -> None:
         """Refuse changes from now on, and go on answering reads.
 
