@@ -37,7 +37,9 @@ def wanted(default: bool = False) -> bool:
 
 def environment(base: Mapping[str, str]) -> dict[str, str]:
     """`base` with what makes a Python process and its children take this package for Flask."""
-    path = [entry for entry in base.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    given = base.get("PYTHONPATH")
+    # An empty entry is the current directory: only an empty path has none.
+    path = given.split(os.pathsep) if given else []
     if STARTUP not in path:
         path.insert(0, STARTUP)
     return {**base, VARIABLE: "1", "PYTHONPATH": os.pathsep.join(path)}
