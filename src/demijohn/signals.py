@@ -1,7 +1,5 @@
 """Flask's path to the signals; they live in `demijohn.framework.signals`."""
 
-from blinker import Namespace as Namespace
-
 from .framework.signals import appcontext_popped as appcontext_popped
 from .framework.signals import appcontext_pushed as appcontext_pushed
 from .framework.signals import appcontext_tearing_down as appcontext_tearing_down
@@ -14,7 +12,6 @@ from .framework.signals import request_tearing_down as request_tearing_down
 from .framework.signals import template_rendered as template_rendered
 
 __all__ = (
-    "Namespace",
     "appcontext_popped",
     "appcontext_pushed",
     "appcontext_tearing_down",

@@ -192,6 +192,30 @@ assert demijohn.install_as_flask.__module__ == "demijohn.compat.alias"
     )
 
 
+def test_names_of_other_libraries_are_there_too() -> None:
+    """What Flask's modules hold of Werkzeug, Jinja, Click, ... is found in them here."""
+    libraries = {"werkzeug", "jinja2", "click", "itsdangerous", "markupsafe", "blinker"}
+    wanted = []
+    for name in flasks_modules():
+        module = importlib.import_module(f"flask.{name}")
+        for key, value in vars(module).items():
+            home = value.__name__ if inspect.ismodule(value) else getattr(value, "__module__", "")
+            defined = inspect.ismodule(value) or inspect.isclass(value) or inspect.isfunction(value)
+            if defined and home.partition(".")[0] in libraries and key == value.__name__:
+                wanted.append((name, key, home))
+    assert len(wanted) > 50
+    run_aliased(
+        f"""
+import importlib, inspect
+for module, key, home in {wanted!r}:
+    value = getattr(importlib.import_module("flask." + module), key)
+    found = value.__name__ if inspect.ismodule(value) else value.__module__
+    assert found == home, (module, key, found)
+from flask.signals import Namespace
+"""
+    )
+
+
 @pytest.mark.parametrize("name", ["flask", "flask.views"])
 def test_too_late_is_an_error(name: str) -> None:
     """With the real Flask imported, the install says so, names its file and changes nothing."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from demijohn.version import FLASK_API
 
-from .names import HOMES, MODULES, PACKAGES
+from .names import BORROWED, HOMES, MODULES, PACKAGES
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution, DistributionFinder
@@ -111,7 +111,7 @@ def _ours(name: str) -> str:
 
 
 def _take_over(module_name: str) -> None:
-    """Make one module Flask's of that name, and what Flask defines there say so.
+    """Make one module Flask's of that name, what Flask defines there say so, and fill it up.
 
     Module and name are what a pickle keeps of a class or function.
     """
@@ -122,6 +122,11 @@ def _take_over(module_name: str) -> None:
         if value is not None and value.__module__.partition(".")[0] == _PACKAGE:
             value.__module__ = f"flask.{module_name}"
             value.__name__ = value.__qualname__ = name
+    for home, borrowed in BORROWED.get(module_name, {}).items():
+        library = importlib.import_module(home)
+        for name in borrowed:
+            if not hasattr(module, name or home):
+                setattr(module, name or home, getattr(library, name) if name else library)
 
 
 def stand_in() -> None:

@@ -128,3 +128,62 @@ HOMES: Final[Mapping[str, tuple[str, ...]]] = {
     "wrappers": ("Request", "Response"),
 }
 """The classes and functions of Flask that a pickle may name, by the module that defines them."""
+
+BORROWED: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
+    "app": {
+        "click": ("",),
+        "werkzeug.datastructures": ("Headers", "ImmutableDict"),
+        "werkzeug.exceptions": ("BadRequestKeyError", "HTTPException", "InternalServerError"),
+        "werkzeug.routing": (
+            "BuildError",
+            "MapAdapter",
+            "RequestRedirect",
+            "RoutingException",
+            "Rule",
+        ),
+        "werkzeug.serving": ("is_running_from_reloader",),
+        "werkzeug.wsgi": ("get_host",),
+    },
+    "cli": {
+        "click": ("",),
+        "click.core": ("ParameterSource",),
+        "werkzeug.serving": ("is_running_from_reloader", "run_simple"),
+        "werkzeug.utils": ("import_string",),
+    },
+    "config": {"werkzeug.utils": ("import_string",)},
+    "ctx": {"werkzeug.exceptions": ("HTTPException",)},
+    "debughelpers": {"jinja2": ("BaseLoader",), "werkzeug.routing": ("RequestRedirect",)},
+    "globals": {"werkzeug.local": ("LocalProxy",)},
+    "helpers": {"werkzeug": ("",)},
+    "json.provider": {"werkzeug.http": ("http_date",)},
+    "json.tag": {"markupsafe": ("Markup",), "werkzeug.http": ("http_date", "parse_date")},
+    "logging": {"werkzeug.local": ("LocalProxy",)},
+    "sansio.app": {
+        "werkzeug.exceptions": ("Aborter", "BadRequest", "BadRequestKeyError"),
+        "werkzeug.routing": ("BuildError", "Map", "Rule"),
+        "werkzeug.sansio.response": ("Response",),
+        "werkzeug.utils": ("cached_property",),
+    },
+    "sansio.scaffold": {
+        "jinja2": ("BaseLoader", "FileSystemLoader"),
+        "werkzeug.exceptions": ("HTTPException", "default_exceptions"),
+        "werkzeug.utils": ("cached_property",),
+    },
+    "sessions": {
+        "itsdangerous": ("BadSignature", "URLSafeTimedSerializer"),
+        "werkzeug.datastructures": ("CallbackDict",),
+    },
+    "signals": {"blinker": ("Namespace",)},
+    "templating": {"jinja2": ("BaseLoader", "Template", "TemplateNotFound")},
+    "testing": {
+        "click.testing": ("CliRunner", "Result"),
+        "werkzeug": ("",),
+        "werkzeug.test": ("Client",),
+    },
+    "wrappers": {"werkzeug.exceptions": ("BadRequest", "HTTPException")},
+}
+"""Names of other libraries that Flask's modules hold as they use them, by module and home.
+
+Extensions import some of them from there (`from flask.signals import Namespace`). The empty name
+stands for the library's module itself.
+"""
