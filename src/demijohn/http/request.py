@@ -178,10 +178,10 @@ class Request(WerkzeugRequest, metaclass=Watched):
     def __getstate__(self) -> dict[str, t.Any]:
         """For copies and pickles: with all that under Flask only the constructor computes."""
         assigned = {name: getattr(self, name) for name in _ASSIGNED}
-        return {**self.__dict__, **assigned}
+        return {**vars(self), **assigned}
 
     def __setstate__(self, state: dict[str, t.Any]) -> None:
-        self.__dict__.update({**_ROUTED, **state})
+        vars(self).update({**_ROUTED, **state})
 
     def _settings(self) -> RequestSettings | None:
         """Whose limits and debug flag hold; without any, Werkzeug's defaults do."""
