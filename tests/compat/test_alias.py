@@ -175,6 +175,53 @@ assert flask.url_for is demijohn.url_for and flask.views.View is demijohn.views.
     )
 
 
+def test_tools_that_wait_for_an_import(aliased: Aliased) -> None:
+    """Who wraps the loaders of modules (as tracing tools do) is called for each of Flask's modules,
+    and what it changes in a class has its effect."""
+    aliased(
+        """
+import importlib.util, sys
+for name in [n for n in sys.modules if n.partition(".")[0] == "flask"]:
+    del sys.modules[name]
+seen = []
+class Loader:
+    def __init__(self, loader):
+        self.loader = loader
+        self.create_module = loader.create_module
+    def exec_module(self, module):
+        self.loader.exec_module(module)
+        seen.append(module.__name__)
+        if module.__name__ == "flask.app":
+            plain = module.Flask.wsgi_app
+            def traced(self, environ, start_response):
+                seen.append(environ["PATH_INFO"])
+                return plain(self, environ, start_response)
+            module.Flask.wsgi_app = traced
+class Waiting:
+    busy = set()
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] != "flask" or name in self.busy:
+            return None
+        self.busy.add(name)
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self.busy.discard(name)
+        if spec is not None:
+            spec.loader = Loader(spec.loader)
+        return spec
+sys.meta_path.insert(0, Waiting())
+import flask
+assert {"flask", "flask.app", "flask.sansio.scaffold", "flask.templating"} <= set(seen)
+assert seen.count("flask.app") == 1 and sys.modules["flask.app"] is demijohn.app
+flask.Flask("x").test_client().get("/traced")
+assert seen[-1] == "/traced"
+import flask.testing
+assert seen[-1] == "flask.testing"
+"""
+    )
+
+
 def test_names_carry_flasks_module(aliased: Aliased) -> None:
     """Classes and functions of Flask's say Flask's module and name, ours say ours."""
     aliased(

@@ -79,10 +79,14 @@ class _FlaskFinder:
             module.__doc__ = sys.modules[_PACKAGE].__doc__
             for module_name in MODULES:
                 if module_name not in _LATE:
-                    _take_over(module_name)
-        else:
-            # The import system takes what is in sys.modules after this, not what it made itself.
-            _take_over(name.removeprefix("flask."))
+                    importlib.import_module(f"flask.{module_name}")
+            return
+        ours = _take_over(name.removeprefix("flask."))
+        # Tools that wait for an import are handed this module: they find the same classes in it.
+        for key, value in vars(ours).items():
+            vars(module).setdefault(key, value)
+        # The import system takes what is in sys.modules after this, not what it made itself.
+        sys.modules[name] = ours
 
     def get_code(self, fullname: str) -> CodeType | None:
         """For `python -m flask`."""
@@ -110,13 +114,12 @@ def _ours(name: str) -> str:
     return _PACKAGE + name.removeprefix("flask")
 
 
-def _take_over(module_name: str) -> None:
+def _take_over(module_name: str) -> ModuleType:
     """Make one module Flask's of that name, what Flask defines there say so, and fill it up.
 
     Module and name are what a pickle keeps of a class or function.
     """
     module = importlib.import_module(f"{_PACKAGE}.{module_name}")
-    sys.modules[f"flask.{module_name}"] = module
     for name in HOMES.get(module_name, ()):
         value = getattr(module, name, None)
         if value is not None and value.__module__.partition(".")[0] == _PACKAGE:
@@ -127,6 +130,7 @@ def _take_over(module_name: str) -> None:
         for name in borrowed:
             if not hasattr(module, name or home):
                 setattr(module, name or home, getattr(library, name) if name else library)
+    return module
 
 
 def stand_in() -> None:
