@@ -10,6 +10,8 @@ from .framework.signals import template_rendered as template_rendered
 from .framework.streams import stream_with_context as stream_with_context
 from .framework.templates import DispatchingJinjaLoader as DispatchingJinjaLoader
 from .framework.templates import _default_template_ctx_processor as _default_template_ctx_processor
+from .framework.templates import _render as _render
+from .framework.templates import _stream as _stream
 from .framework.templates import render_template as render_template
 from .framework.templates import render_template_string as render_template_string
 from .framework.templates import stream_template as stream_template

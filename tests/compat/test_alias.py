@@ -175,6 +175,18 @@ assert flask.url_for is demijohn.url_for and flask.views.View is demijohn.views.
     )
 
 
+def test_private_names_that_tools_wrap_are_there(aliased: Aliased) -> None:
+    """Tracing tools give up on Flask where one of these private functions is missing."""
+    aliased(
+        """
+import flask.templating, flask.globals, inspect
+for function in (flask.templating._render, flask.templating._stream):
+    assert [*inspect.signature(function).parameters] == ["app", "template", "context"]
+assert flask.globals._cv_app and flask.globals._cv_request
+"""
+    )
+
+
 def test_tools_that_wait_for_an_import(aliased: Aliased) -> None:
     """Who wraps the loaders of modules (as tracing tools do) is called for each of Flask's modules,
     and what it changes in a class has its effect."""
