@@ -816,7 +816,7 @@ def test_werkzeugs_constructor_assigns_what_is_lazy_here() -> None:
 
 
 # As it is before any test: a subclass with a property in a lazy attribute's place changes it.
-STOCK = dict(vars(Request))
+STOCK = {name: getattr(Request, name) for name in dir(Request)}
 
 
 def test_no_cached_property_of_werkzeugs_is_left() -> None:

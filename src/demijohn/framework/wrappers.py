@@ -10,7 +10,7 @@ from . import json
 from .globals import current_app_ctx
 
 if TYPE_CHECKING:
-    from ..http.request import RequestSettings
+    from ..http.body_request import RequestSettings
 
 
 class Request(HttpRequest):

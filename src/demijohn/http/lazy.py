@@ -51,9 +51,9 @@ def share(cls: type) -> None:
 
 
 def relax(target: type, *sources: type) -> None:
-    """Puts into `target` a `lazy` for every `cached_property` of `sources` that it does not define
-    itself: the same values, the same assignments."""
+    """Puts into `target` a `lazy` for every `cached_property` of `sources` that nothing
+    else stands for: the same values, the same assignments."""
     for source in sources:
         for name, member in vars(source).items():
-            if isinstance(member, cached_property) and name not in vars(target):
+            if isinstance(member, cached_property) and getattr(target, name) is member:
                 setattr(target, name, lazy(t.cast(t.Any, member.fget)))

@@ -1,31 +1,27 @@
-"""The request: Werkzeug's, computed at first use, with Flask's attributes and limits.
+"""The request: Werkzeug's, computed at first use, with Flask's attributes.
 
-It knows no application: limits and the debug flag come through `Request._settings`, which the
-framework answers. Parsing of forms is in `forms`, of header names in `headers`.
+Its body and limits are in `body_request`, the reading of header names in `headers`.
 """
 
 from __future__ import annotations
 
 import collections.abc as cabc
-import json
 import typing as t
 from functools import partial
 
 from werkzeug.datastructures import Headers, ImmutableMultiDict, MultiDict
-from werkzeug.exceptions import BadRequest, ClientDisconnected, HTTPException
+from werkzeug.exceptions import HTTPException
 from werkzeug.sansio.http import parse_cookie
 from werkzeug.sansio.request import Request as SansIORequest
 from werkzeug.sansio.utils import get_content_length, get_host
 from werkzeug.utils import cached_property
 from werkzeug.wrappers import Request as WerkzeugRequest
-from werkzeug.wsgi import LimitedStream, _get_server
+from werkzeug.wsgi import _get_server
 
-from .bodies import UpTo, read_up_to
-from .debughelpers import attach_enctype_error_multidict
-from .forms import FormParser, parse_query
+from .body_request import BodyRequest
+from .forms import parse_query
 from .headers import RequestHeaders
 from .lazy import lazy, relax, share
-from .watch import Watched
 
 if t.TYPE_CHECKING:
     from wsgiref.types import WSGIEnvironment
@@ -49,8 +45,6 @@ _BODY: t.Final = (
     *("max_content_length", "_limit"),
 )
 _JSON: t.Final = ("is_json", "mimetype", "content_type", "_parse_content_type")
-# Larger bodies are read in pieces, so that memory follows what arrives, not what is announced.
-_ONE_READ: t.Final = 64 * 1024  # bytes
 # Content types that are their own mimetype, so that nothing need be parsed.
 _BARE: t.Final = frozenset(
     {
@@ -82,17 +76,7 @@ _new: t.Final = object.__new__
 R = t.TypeVar("R", bound="Request")
 
 
-class RequestSettings(t.Protocol):
-    """Where a request finds its limits: an application, as far as a request sees it."""
-
-    @property
-    def config(self) -> cabc.Mapping[str, t.Any]: ...
-
-    @property
-    def debug(self) -> bool: ...
-
-
-class Request(WerkzeugRequest, metaclass=Watched):
+class Request(BodyRequest):
     """The request that Flask users know: Werkzeug's, with what routing found and the app's limits.
 
     Constructing it computes the method alone (Werkzeug's takes 1.2 us, this 0.19); every other
@@ -101,8 +85,6 @@ class Request(WerkzeugRequest, metaclass=Watched):
     Werkzeug's behaviour.
     """
 
-    #: Has `loads` and `dumps`; the framework puts the app's provider here.
-    json_module: t.Any = json
     # Set by the constructor: CPython 3.11 reaches an attribute ten times slower when its name
     # stands on the class too.
     #: The rule that matched; `None` before routing and when it failed.
@@ -112,23 +94,10 @@ class Request(WerkzeugRequest, metaclass=Watched):
     #: What routing raised, to be raised when the request is dispatched.
     routing_exception: HTTPException | None
 
-    form_data_parser_class = FormParser
-
-    _max_content_length: int | None = None
-    _max_form_memory_size: int | None = None
-    _max_form_parts: int | None = None
     _query_string: bytes | None = None
     _query_assigned: bytes | None = None
-    #: Whether a form was parsed, so that there may be files to close.
-    _form_loaded: bool
-    # What was made or assigned; None before. An attribute each, as `__dict__` takes 130 ns to ask.
-    _headers: Headers | None
-    # A number: the bytes that `_read_body` took from wsgi.input, past `stream`.
-    _stream: t.IO[bytes] | int | None
-    # Whether this class leaves alone what the three short cuts go round; see _note_overrides.
+    # Whether this class leaves alone what the constructor goes round; see _note_overrides.
     _defers: bool
-    _stock_body: bool
-    _stock_json: bool
 
     def __init_subclass__(cls, **kwargs: t.Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -182,10 +151,6 @@ class Request(WerkzeugRequest, metaclass=Watched):
 
     def __setstate__(self, state: dict[str, t.Any]) -> None:
         vars(self).update({**_ROUTED, **state})
-
-    def _settings(self) -> RequestSettings | None:
-        """Whose limits and debug flag hold; without any, Werkzeug's defaults do."""
-        return None
 
     # What Werkzeug's constructor computes
 
@@ -340,231 +305,6 @@ class Request(WerkzeugRequest, metaclass=Watched):
         parts = name.split(".")
         return [".".join(parts[:count]) for count in range(len(parts), 0, -1)]
 
-    # Limits: the request's own, else the app's, else Werkzeug's
-
-    def _limit(self, own: int | None, key: str, default: int | None) -> int | None:
-        if own is not None:
-            return own
-        settings = self._settings()
-        return default if settings is None else settings.config[key]
-
-    @property
-    def max_content_length(self) -> int | None:
-        """The most bytes of body to read, else 413; config `MAX_CONTENT_LENGTH`, `None` for no
-        limit. Assigning sets it for this request; assigning `None` goes back to the config."""
-        return self._limit(
-            self._max_content_length, "MAX_CONTENT_LENGTH", WerkzeugRequest.max_content_length
-        )
-
-    @max_content_length.setter
-    def max_content_length(  # pyright: ignore[reportIncompatibleVariableOverride]
-        self, value: int | None
-    ) -> None:
-        self._max_content_length = value
-
-    @property
-    def max_form_memory_size(self) -> int | None:
-        """The most bytes of one form value that is no file, else 413; config
-        `MAX_FORM_MEMORY_SIZE`. Assigning works as for `max_content_length`."""
-        return self._limit(
-            self._max_form_memory_size, "MAX_FORM_MEMORY_SIZE", WerkzeugRequest.max_form_memory_size
-        )
-
-    @max_form_memory_size.setter
-    def max_form_memory_size(  # pyright: ignore[reportIncompatibleVariableOverride]
-        self, value: int | None
-    ) -> None:
-        self._max_form_memory_size = value
-
-    @property  # type: ignore[override]
-    def max_form_parts(self) -> int | None:
-        """The most fields and files of a form, else 413; config `MAX_FORM_PARTS`. Assigning works
-        as for `max_content_length`."""
-        return self._limit(self._max_form_parts, "MAX_FORM_PARTS", WerkzeugRequest.max_form_parts)
-
-    @max_form_parts.setter
-    def max_form_parts(self, value: int | None) -> None:
-        self._max_form_parts = value
-
-    # The body
-
-    @property
-    def stream(self) -> t.IO[bytes]:
-        """The body as a stream that ends where the body does; it can be read once."""
-        found = self._stream
-        if found is None:
-            found = self._make_stream()
-        elif isinstance(found, int):
-            found = read_up_to(self.environ["wsgi.input"], found, found)
-        object.__setattr__(self, "_stream", found)  # as above
-        return found
-
-    @stream.setter
-    def stream(self, value: t.IO[bytes]) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
-        object.__setattr__(self, "_stream", value)
-
-    @stream.deleter
-    def stream(self) -> None:
-        # What was read past the stream stays read.
-        if not isinstance(self._stream, int):
-            object.__setattr__(self, "_stream", None)
-
-    def _make_stream(self) -> t.IO[bytes]:
-        if (
-            "wsgi.input_terminated" in self.environ
-            and not self.shallow
-            and self.max_content_length is None
-        ):
-            return t.cast(t.IO[bytes], self.environ["wsgi.input"])  # Werkzeug's finding, sooner
-        own: t.Any = vars(WerkzeugRequest)["stream"]
-        stream = own.fget(self)
-        if type(stream) is LimitedStream and stream._limit_is_max:
-            stream = UpTo(stream._stream, stream.limit, is_max=True)
-        return t.cast(t.IO[bytes], stream)
-
-    def _read_body(self) -> bytes | None:
-        """The body in one read, 0.6 us where `stream.read()` takes 3.2; `None` when that is not
-        sure to give what `stream` would: then `stream` must be read. Raises `ClientDisconnected`.
-        """
-        environ = self.environ
-        length: str = environ.get("CONTENT_LENGTH", "")
-        if (
-            not (self._stock_body and length.isdecimal() and length.isascii() and len(length) < 18)
-            or self._stream is not None
-            or self.shallow
-            or "wsgi.input_terminated" in environ
-            or "HTTP_TRANSFER_ENCODING" in environ
-        ):
-            return None
-        size = int(length)
-        # Written out, as three frames more take 0.2 us.
-        most = self._max_content_length
-        if most is None and (settings := self._settings()) is not None:
-            most = settings.config["MAX_CONTENT_LENGTH"]
-        if size > _ONE_READ or (most is not None and size > most):
-            return None
-        source = environ["wsgi.input"]
-        data = b""
-        while len(data) < size:
-            try:
-                piece = source.read(size - len(data))
-            except (OSError, ValueError) as error:
-                self._stream = read_up_to(source, size, len(data))
-                raise ClientDisconnected() from error
-            if not piece:
-                self._stream = read_up_to(source, size, len(data))
-                raise ClientDisconnected()
-            data = data + piece if data else piece
-        self._stream = size
-        return data
-
-    @t.overload
-    def get_data(  # pyright: ignore[reportOverlappingOverload]  # Werkzeug's own overloads
-        self, cache: bool = True, as_text: t.Literal[False] = False, parse_form_data: bool = False
-    ) -> bytes: ...
-
-    @t.overload
-    def get_data(
-        self, cache: bool = True, as_text: t.Literal[True] = ..., parse_form_data: bool = False
-    ) -> str: ...
-
-    def get_data(
-        self, cache: bool = True, as_text: bool = False, parse_form_data: bool = False
-    ) -> bytes | str:
-        """The whole body, decoded as UTF-8 with `as_text`. It is kept for further calls unless
-        `cache` is false. With `parse_form_data` a form goes to `form` and `files` instead, and the
-        result is empty. Raises `RequestEntityTooLarge`, `ClientDisconnected`."""
-        data: bytes | None = getattr(self, "_cached_data", None)
-        if data is None:
-            if parse_form_data:
-                self._load_form_data()
-            data = self._read_body()
-            if data is None:
-                try:
-                    data = self.stream.read()
-                except OSError as error:
-                    # The server's own stream, not Werkzeug's limited one: a malformed chunk, say.
-                    raise ClientDisconnected() from error
-            if cache:
-                self._cached_data = data
-        return data.decode(errors="replace") if as_text else data
-
-    @t.overload
-    def get_json(
-        self, force: bool = ..., silent: t.Literal[False] = ..., cache: bool = ...
-    ) -> t.Any: ...
-
-    @t.overload
-    def get_json(
-        self, force: bool = ..., silent: bool = ..., cache: bool = ...
-    ) -> t.Any | None: ...
-
-    def get_json(
-        self, force: bool = False, silent: bool = False, cache: bool = True
-    ) -> t.Any | None:
-        """The body, parsed as JSON; kept for further calls if `cache`.
-
-        Where the content type is not JSON's (unless `force`) or the body is not JSON, the result is
-        `None` if `silent`, else that of `on_json_loading_failed`, which raises 415 or 400. A body
-        nested deeper than the parser can follow counts as not JSON.
-        """
-        known: tuple[t.Any, t.Any] = self._cached_json
-        if cache and known[silent] is not ...:
-            return known[silent]
-        # The first two ask in 0.1 us what is_json finds out in 0.5.
-        if not (
-            force
-            or (
-                self._stock_json
-                and ((headers := self._headers) is None or type(headers) is RequestHeaders)
-                and self.environ.get("CONTENT_TYPE") == "application/json"
-            )
-            or self.is_json
-        ):
-            return None if silent else self.on_json_loading_failed(None)
-        data = self.get_data(cache=cache)
-        try:
-            value = self.json_module.loads(data)
-        except (ValueError, RecursionError) as error:
-            if silent:
-                result = None
-                known = (known[0], result)
-            else:
-                result = self.on_json_loading_failed(_as_value_error(error))
-                known = (result, known[1])
-        else:
-            result = value
-            known = (value, value)
-        if cache:
-            self._cached_json = known
-        return result
-
-    def on_json_loading_failed(self, e: ValueError | None) -> t.Any:
-        """What `get_json` gives for a body that is not JSON (`e` says why) or does not claim to be
-        (`e` is `None`): raises 400 or 415. The reason is in the answer in debug mode only."""
-        try:
-            return super().on_json_loading_failed(e)
-        except BadRequest as error:
-            settings = self._settings()
-            if settings is not None and settings.debug:
-                raise
-            raise BadRequest() from error
-
-    def _load_form_data(self) -> None:
-        self._form_loaded = True
-        super()._load_form_data()
-        if "stream" in self.__dict__ and type(self).stream is Request.stream:
-            # Werkzeug puts it there, past the property.
-            self._stream = vars(self).pop("stream")
-        settings = self._settings()
-        if (
-            settings is not None
-            and settings.debug
-            and self.mimetype != "multipart/form-data"
-            and not self.files
-        ):
-            attach_enctype_error_multidict(self)
-
 
 def _way(cls: type[Request], name: str) -> object:
     """What answers for an attribute: `share` changes how it is kept, not what it is."""
@@ -612,14 +352,6 @@ def _is_plain_number(text: str) -> bool:
 def _decode(text: str) -> str:
     """A path's text: UTF-8 that PEP 3333 passes on as Latin-1."""
     return text.encode("latin1").decode(errors="replace")
-
-
-def _as_value_error(error: ValueError | RecursionError) -> ValueError:
-    if isinstance(error, ValueError):
-        return error
-    reason = ValueError("the document is nested too deeply")
-    reason.__cause__ = error
-    return reason
 
 
 relax(Request, WerkzeugRequest, SansIORequest)

@@ -18,8 +18,8 @@ from werkzeug.utils import get_content_type
 from werkzeug.wrappers import Response as WerkzeugResponse
 from werkzeug.wsgi import ClosingIterator, FileWrapper, _RangeWrapper
 
+from .body_request import RequestSettings
 from .headers import Headers, check_all
-from .request import RequestSettings
 from .watch import Watched
 
 if t.TYPE_CHECKING:
