@@ -1,4 +1,4 @@
-"""What holds for every test: none leaves a context current on the thread that it runs on."""
+"""What holds for every test: none leaves a context current, and the environment is as it was."""
 
 from __future__ import annotations
 
@@ -25,3 +25,14 @@ def nothing_left() -> Iterator[None]:
         if var.get(None) is not None:
             var.set(None)
     assert left == []
+
+
+@pytest.fixture(autouse=True)
+def same_environment() -> Iterator[None]:
+    """Put the process's environment back: commands, and what they run, set variables in it."""
+    before = dict(os.environ)
+    yield
+    before["PYTEST_CURRENT_TEST"] = os.environ.get("PYTEST_CURRENT_TEST", "")
+    if os.environ != before:
+        os.environ.clear()
+        os.environ.update(before)

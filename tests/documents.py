@@ -23,7 +23,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from servers import PATIENCE, Program, running
+from local_servers import PATIENCE, Program, running
 
 FENCE = re.compile(
     r"^(?P<indent> *)```(?P<kind>\S*)(?: (?P<name>\S+))?\n(?P<text>.*?)^(?P=indent)```$",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from documents import Block, Reader, blocks, environment, steps
-from servers import PATIENCE
+from local_servers import PATIENCE
 
 ROOT = Path(__file__).resolve().parent.parent
 HOWTO = ROOT / "docs" / "howto"

@@ -20,8 +20,8 @@ from typing import Any
 import celery
 import pytest
 from celery.result import AsyncResult
+from local_servers import PATIENCE, redis, running
 from moving import WAYS, copy, environment
-from servers import PATIENCE, redis, running
 
 OBSERVED = Path(__file__).with_name("observed.py")
 CLI = {"alias": "demijohn", "names": "demijohn", "flask": "flask"}

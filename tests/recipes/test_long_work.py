@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from local_servers import PATIENCE, postgresql
 from moving import RECIPES, environment
-from servers import PATIENCE, postgresql
 
 PROBE = Path(__file__).with_name("pool_probe.py")
 ANSWERS = {

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from local_servers import PATIENCE
 from moving import copy, environment
-from servers import PATIENCE
 
 SETUP = """\
 import demijohn

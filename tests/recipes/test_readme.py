@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from documents import Block, Reader, blocks, environment
+from local_servers import program, redis
 from moving import ROOT, copy
-from servers import program, redis
 
 
 def test_readme(tmp_path: Path) -> None:
