@@ -113,6 +113,9 @@ def coerce(
         # Calling it gives the same bytes by way of a stream, which would keep its context open.
         environ = asked().environ
         response = _force(rv.get_response(environ), response_class, environ)
+        if environ["REQUEST_METHOD"] == "HEAD":
+            # Called as an application it answers HEAD itself: after hooks see no page to change.
+            response.response = ()
     elif isinstance(rv, WerkzeugResponse) or callable(rv):
         response = _force(rv, response_class, asked().environ)
     else:

@@ -1,0 +1,34 @@
+"""What generated examples have found, as plain tests; each runs on Flask too."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import flask
+import pytest
+
+import demijohn
+
+BOTH = pytest.mark.parametrize("framework", [flask, demijohn], ids=["flask", "demijohn"])
+
+
+@BOTH
+def test_after_hook_sees_no_page_for_head(framework: ModuleType) -> None:
+    """For HEAD an HTTP exception's page is not there for an after hook that changes the body."""
+    app = framework.Flask("found")
+
+    @app.after_request
+    def append(response: Any) -> Any:
+        response.set_data(response.get_data() + b" more")
+        return response
+
+    assert app.test_client().head("/missing").headers["Content-Length"] == "5"
+    assert int(app.test_client().get("/missing").headers["Content-Length"]) > 100
+
+
+@BOTH
+def test_page_for_head_has_its_length(framework: ModuleType) -> None:
+    """HEAD for an HTTP exception has the headers of GET when nothing changes the page."""
+    client = framework.Flask("found").test_client()
+    assert client.head("/missing").headers == client.get("/missing").headers
