@@ -7,6 +7,7 @@ from typing import Any
 
 import flask
 import pytest
+from werkzeug.test import create_environ, run_wsgi_app
 
 import demijohn
 
@@ -32,3 +33,25 @@ def test_page_for_head_has_its_length(framework: ModuleType) -> None:
     """HEAD for an HTTP exception has the headers of GET when nothing changes the page."""
     client = framework.Flask("found").test_client()
     assert client.head("/missing").headers == client.get("/missing").headers
+
+
+@BOTH
+def test_end_is_told_of_the_first_error(framework: ModuleType) -> None:
+    """When the handler for an error fails too, teardown functions get the error that came first."""
+    app = framework.Flask("found")
+    told: list[BaseException | None] = []
+    app.teardown_request(told.append)
+    app.teardown_appcontext(told.append)
+
+    @app.route("/")
+    def view() -> None:
+        raise KeyError("first")
+
+    @app.errorhandler(500)
+    def handle(error: Exception) -> None:
+        raise ValueError("second")
+
+    app.logger.disabled = True
+    with pytest.raises(ValueError, match="second"):
+        run_wsgi_app(app, create_environ("/"))
+    assert [repr(error) for error in told] == ["KeyError('first')"] * 2

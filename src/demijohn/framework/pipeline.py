@@ -140,8 +140,9 @@ def serve_request(app: Any, environ: Any, joined: Any, inline: bool) -> Part:
             else:
                 answer = yield from handle_exception(ctx, app, error, inline)
     except BaseException as caught:
-        error = unwrap(caught)
-        answer = Raised(error)
+        answer = Raised(unwrap(caught))
+        # The end is told of the first error, not of one that answering it met.
+        error = error or answer.error
     try:
         failed = yield ctx, answer
         answer = None
