@@ -55,3 +55,17 @@ def test_end_is_told_of_the_first_error(framework: ModuleType) -> None:
     with pytest.raises(ValueError, match="second"):
         run_wsgi_app(app, create_environ("/"))
     assert [repr(error) for error in told] == ["KeyError('first')"] * 2
+
+
+def test_good_response_survives_where_the_host_is_refused() -> None:
+    """A failing teardown function is logged in a request whose URL cannot be told, too."""
+    app = demijohn.Demijohn("found")
+    app.config["TRUSTED_HOSTS"] = ["example.org"]
+    app.logger.disabled = True
+
+    @app.teardown_request
+    def fail(exc: BaseException | None) -> None:
+        raise KeyError("teardown")
+
+    _, status, _ = run_wsgi_app(app, create_environ("/", base_url="http://elsewhere.org/"))
+    assert status == "400 BAD REQUEST"

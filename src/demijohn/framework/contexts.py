@@ -452,7 +452,11 @@ class RequestContext(Context, stack=request_stack):
 
     def __repr__(self) -> str:
         request = self.request
-        return f"<{type(self).__name__} {request.url!r} [{request.method}] of {self.app.name}>"
+        try:
+            url = request.url
+        except HTTPException:  # a host that is not trusted
+            url = request.path
+        return f"<{type(self).__name__} {url!r} [{request.method}] of {self.app.name}>"
 
 
 # -- what users call ------------------------------------------------------------------------------
