@@ -1,0 +1,33 @@
+"""The time that applications see; calls set it. Imported before anything that binds `time`."""
+
+from __future__ import annotations
+
+import datetime
+import importlib
+import time
+from types import ModuleType
+
+NOW = 1_800_000_000
+
+
+class Clock:
+    now = NOW
+
+
+class FrozenDatetime(datetime.datetime):
+    """`datetime` with `now` by the clock."""
+
+    @classmethod
+    def now(cls, tz: datetime.tzinfo | None = None) -> FrozenDatetime:
+        return cls.fromtimestamp(Clock.now, tz)
+
+
+def freeze() -> None:
+    """Let `time.time` be the clock's, for modules that are imported afterwards."""
+    time.time = lambda: float(Clock.now)
+
+
+def freeze_sessions(framework: ModuleType) -> None:
+    """Let the framework's sessions expire by the clock."""
+    home = "flask.sessions" if framework.__name__ == "flask" else "demijohn.http.sessions"
+    setattr(importlib.import_module(home), "datetime", FrozenDatetime)

@@ -1,0 +1,91 @@
+"""Demijohn answers generated requests to generated applications as Flask 3.1.3 does.
+
+`DEMIJOHN_SOAK_SEED` makes the examples random with that seed; `make soak-differential` runs more.
+The generator shows what it covers, and the comparison what it finds: it is proven on seeded faults.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from . import coverage
+from .compare import EXEMPTIONS
+from .faults import FAULTS
+from .model import Example
+from .runs import Different, Recorded, Sides, drawn, first_found, sides
+
+EXAMPLES = 300
+FAULT_EXAMPLES = 500
+SEED = os.environ.get("DEMIJOHN_SOAK_SEED")
+DOCUMENT = Path(__file__).parents[2] / "docs" / "differences.md"
+
+
+@pytest.fixture(scope="module")
+def both() -> Iterator[Sides]:
+    with sides() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def generated() -> list[Example]:
+    return drawn(FAULT_EXAMPLES, None if SEED is None else int(SEED))
+
+
+@pytest.fixture(scope="module")
+def recorded(both: Sides, generated: list[Example]) -> Recorded:
+    return Recorded(both.flask, generated)
+
+
+def test_answers_are_those_of_flask(both: Sides, generated: list[Example]) -> None:
+    """Everything that a call shows is Flask's, with plans kept and with plans forced stale."""
+    for example in generated[:EXAMPLES]:
+        both.check(example)
+
+
+def test_coverage(recorded: Recorded) -> None:
+    """Each feature of the generator is reached by the calls of at least 5 % of its examples."""
+    runs = [coverage.exercised(example, outcomes) for example, outcomes in recorded]
+    total, shares = coverage.table(runs)
+    print(coverage.printed(total, shares))
+    assert total == FAULT_EXAMPLES
+    floors = {name: coverage.RARE_FLOOR for name in coverage.RARE}
+    rare = {n: s for n, s in shares.items() if s < floors.get(n, coverage.FLOOR)}
+    assert rare == {}
+    assert {name for run in runs for name in run if not name.startswith("got: ")} <= set(shares)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_seeded_fault_is_found(fault: str, both: Sides, recorded: Recorded) -> None:
+    """The comparison finds each seeded fault within 500 examples."""
+    found = first_found(both.ours, fault, recorded)
+    print(f"{fault}: found after {found} examples")
+    assert found is not None
+
+
+def test_a_difference_is_told_as_a_program(both: Sides, generated: list[Example]) -> None:
+    """A failure names the call, what differs in it, and a program that shows it."""
+    fault = "content_length_wrong"
+    run = both.ours.run
+    patch = pytest.MonkeyPatch()
+    patch.setattr(both.ours, "run", lambda *args, **options: run(*args, fault=fault))
+    try:
+        with pytest.raises(Different, match=r"Content-Length") as caught:
+            for example in generated:
+                if both.differs(example, False) is not None:
+                    raise Different(both.report(example, False))
+    finally:
+        patch.undo()
+    text = str(caught.value)
+    assert "call 1: " in text
+    assert "app = App(" in text
+    compile(text.partition("\n\n")[2], "<printed>", "exec")
+
+
+def test_every_exemption_is_documented() -> None:
+    """Each entry in the table of what may differ quotes the document of differences."""
+    text = DOCUMENT.read_text("utf-8")
+    assert [exemption.words for exemption in EXEMPTIONS if exemption.words not in text] == []
