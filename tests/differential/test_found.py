@@ -57,6 +57,39 @@ def test_end_is_told_of_the_first_error(framework: ModuleType) -> None:
     assert [repr(error) for error in told] == ["KeyError('first')"] * 2
 
 
+@BOTH
+def test_steps_are_not_made_sync(framework: ModuleType) -> None:
+    """An override of `ensure_sync` gets views, hooks and handlers, and no overridden step."""
+    asked: list[str] = []
+
+    class App(framework.Flask):  # type: ignore[name-defined,misc]
+        def ensure_sync(self, func: Any) -> Any:
+            asked.append(func.__name__)
+            return super().ensure_sync(func)
+
+        def dispatch_request(self) -> Any:
+            return super().dispatch_request()
+
+        def process_response(self, response: Any) -> Any:
+            return super().process_response(response)
+
+        def handle_user_exception(self, e: Exception) -> Any:
+            return super().handle_user_exception(e)
+
+    app = App("found")
+
+    @app.route("/")
+    def view() -> None:
+        raise KeyError
+
+    @app.errorhandler(KeyError)
+    def handle(error: KeyError) -> str:
+        return "handled"
+
+    assert app.test_client().get("/").text == "handled"
+    assert asked == ["view", "handle"]
+
+
 def test_good_response_survives_where_the_host_is_refused() -> None:
     """A failing teardown function is logged in a request whose URL cannot be told, too."""
     app = demijohn.Demijohn("found")

@@ -90,6 +90,19 @@ def call(app: Any, function: Callable[..., Any], inline: bool, *args: Any) -> Pa
     raise wrap(value)
 
 
+def call_step(step: Callable[..., Any], inline: bool, *args: Any) -> Part:
+    """Call an overridden public step: a sync method, which `ensure_sync` does not see."""
+    if inline:
+        try:
+            return step(*args)
+        except StopIteration as stop:
+            raise Stopped(stop) from None
+    done, value = yield Call(step, args)
+    if done:
+        return value
+    raise wrap(value)
+
+
 def step_sync(part: Part) -> Any:
     """Step a part to its end on the spot and return its value: the driver used by hand."""
     reply: Any = None
@@ -130,13 +143,13 @@ def serve_request(app: Any, environ: Any, joined: Any, inline: bool) -> Part:
             overrides = plans.overrides  # as of now: the context looked, when it was made
             ctx._begin_at_edge(joined)
             if overrides.full_dispatch_request:
-                answer = yield from call(app, app.full_dispatch_request, inline)
+                answer = yield from call_step(app.full_dispatch_request, inline)
             else:
                 answer = yield from full_dispatch(ctx, app, inline, overrides, True)
         except Exception as caught:
             error = unwrap(caught)
             if plans.overrides_now(app, "handle_exception"):
-                answer = yield from call(app, app.handle_exception, inline, error)
+                answer = yield from call_step(app.handle_exception, inline, error)
             else:
                 answer = yield from handle_exception(ctx, app, error, inline)
     except BaseException as caught:
@@ -167,12 +180,12 @@ def full_dispatch(ctx: Any, app: Any, inline: bool, overrides: Any, may_be_quick
             request_started.send(app, _async_wrapper=app.ensure_sync)
         rv = None
         if overrides.preprocess_request:
-            rv = yield from call(app, app.preprocess_request, inline)
+            rv = yield from call_step(app.preprocess_request, inline)
         elif app.before_request_funcs or app.url_value_preprocessors:
             rv = yield from preprocess(ctx, app, inline)
         if rv is None:
             if overrides.dispatch_request:
-                rv = yield from call(app, app.dispatch_request, inline)
+                rv = yield from call_step(app.dispatch_request, inline)
             else:
                 view, args, plain = select_view(ctx, app)
                 if inline and plain:
@@ -183,7 +196,7 @@ def full_dispatch(ctx: Any, app: Any, inline: bool, overrides: Any, may_be_quick
         error = unwrap(caught)
         try:
             if app._plans.overrides_now(app, "handle_user_exception"):
-                rv = yield from call(app, app.handle_user_exception, inline, error)
+                rv = yield from call_step(app.handle_user_exception, inline, error)
             else:
                 rv = yield from handle_user_exception(ctx, app, error, inline)
             if not isinstance(error, HTTPException):
@@ -206,7 +219,7 @@ def full_dispatch(ctx: Any, app: Any, inline: bool, overrides: Any, may_be_quick
         return "200 OK", headers, () if ctx.request.method == "HEAD" else (body,)
     try:
         if overrides.finalize_request:
-            return (yield from call(app, app.finalize_request, inline, rv))
+            return (yield from call_step(app.finalize_request, inline, rv))
         return (yield from finalize(ctx, app, rv, inline, overrides, False))
     finally:
         rv = None  # it may be an exception, whose traceback has this frame
@@ -311,7 +324,7 @@ def handle_user_exception(ctx: Any, app: Any, error: Any, inline: bool) -> Part:
         error.show_exception = True
     if isinstance(error, HTTPException) and not app.trap_http_exception(error):
         if app._plans.overrides_now(app, "handle_http_exception"):
-            return (yield from call(app, app.handle_http_exception, inline, error))
+            return (yield from call_step(app.handle_http_exception, inline, error))
         return (yield from handle_http_exception(ctx, app, error, inline))
     handler = app._find_error_handler(error, _names(ctx))
     try:
@@ -340,8 +353,8 @@ def handle_exception(ctx: Any, app: Any, error: Any, inline: bool) -> Part:
     overrides = app._plans.overrides
     if overrides.finalize_request:
         return (
-            yield from call(
-                app, lambda: app.finalize_request(answer, from_error_handler=True), inline
+            yield from call_step(
+                lambda: app.finalize_request(answer, from_error_handler=True), inline
             )
         )
     return (yield from finalize(ctx, app, answer, inline, overrides, True))
@@ -368,7 +381,7 @@ def finalize(
             raise
     try:
         if overrides.process_response:
-            response = yield from call(app, app.process_response, inline, response)
+            response = yield from call_step(app.process_response, inline, response)
         else:
             response = yield from process_response(ctx, app, response, inline)
         if request_finished.receivers:
