@@ -86,6 +86,7 @@ WANTED_BODIES = {
     "request: data": ("body: other", "body: form"),
 }
 """By what a view does, the bodies that show it."""
+WAYS = ("transaction", "follow", "with")
 CONDITIONS = ("header: conditional", "header: Range")
 WANTED_CONDITIONS = {
     "return: conditional response",
@@ -181,6 +182,8 @@ def draw_surroundings(choose: Chooser, call: Call) -> None:
     if choose.chance(12):
         call.client = True
         call.features.add("client: the framework's")
+        call.ways = choose.some(WAYS, 30)
+        call.features |= {f"client: {way}" for way in call.ways}
     elif choose.chance(6):
         call.steps = choose.one((1, 0))
         call.features.add("server: closes early")

@@ -14,7 +14,14 @@ class Clock:
     now = NOW
 
 
-class FrozenDatetime(datetime.datetime):
+class _LikeDatetime(type):
+    """What is a `datetime` is one of the class that stands in for it."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, datetime.datetime)
+
+
+class FrozenDatetime(datetime.datetime, metaclass=_LikeDatetime):
     """`datetime` with `now` by the clock."""
 
     @classmethod
@@ -27,7 +34,8 @@ def freeze() -> None:
     time.time = lambda: float(Clock.now)
 
 
-def freeze_sessions(framework: ModuleType) -> None:
-    """Let the framework's sessions expire by the clock."""
+def freeze_cookies(framework: ModuleType) -> None:
+    """Let sessions and other cookies expire by the clock."""
     home = "flask.sessions" if framework.__name__ == "flask" else "demijohn.http.sessions"
-    setattr(importlib.import_module(home), "datetime", FrozenDatetime)
+    for name in (home, "werkzeug.http"):
+        setattr(importlib.import_module(name), "datetime", FrozenDatetime)

@@ -16,9 +16,11 @@ from .model import Call, Example, Outcome
 
 _MARKS = re.compile(r" \[a?r?\]$")
 _STEP = re.compile(r" step| closed| on close")
+_CLOSING = re.compile(r"^\S+ (closed|on close)$")
 _CALLER = re.compile(r"^(returned|sent|closed)\b")
 _PUSHED = "signal appcontext_pushed"
 _INNER_POP = "signal appcontext_popped [ar]"
+_IGNORE = "should_ignore_error"
 _END_ENTRIES = (
     "signal request_tearing_down",
     "signal appcontext_tearing_down",
@@ -26,6 +28,7 @@ _END_ENTRIES = (
     "do_teardown_request",
     "do_teardown_appcontext",
     "request closed",
+    _IGNORE,
 )
 _RECORD = "Error at the end of"
 
@@ -59,7 +62,7 @@ def bare(entry: str) -> str:
 def name_of(entry: str) -> str:
     """An entry of an end without the exception that it got."""
     words = bare(entry).split(" ")
-    return " ".join(words[: 2 if words[0] == "signal" else 1])
+    return " ".join(words[: 2 if words[0] in ("signal", "ensure_sync") else 1])
 
 
 # -- a streamed body's context ends after its last byte -------------------------------------------
@@ -91,20 +94,27 @@ def end_late(case: Case) -> None:
     theirs, others = case.split([entry for entry in case.flask.log if entry != _INNER_POP])
     mine, own_others = case.split([entry for entry in case.ours.log if entry != _INNER_POP])
     if case.ours.error:
-        own_others = [entry for entry in own_others if not entry.startswith("should_ignore_error")]
+        # The error of a step is known to our end; Flask's was before it.
+        mine = [entry for entry in mine if entry in theirs or not entry.startswith(_IGNORE)]
     if case.flask.error or case.ours.error or (case.call and case.call.steps is not None):
         theirs, mine = [name_of(e) for e in theirs], [name_of(e) for e in mine]
     if is_part(mine, theirs) and set(theirs) <= set(mine):
         theirs = mine
-    case.flask.log = [*without_contexts(others), *theirs]
-    case.ours.log = [*without_contexts(own_others), *mine]
+    case.flask.log = [*closings_last(without_contexts(others)), *theirs]
+    case.ours.log = [*closings_last(without_contexts(own_others)), *mine]
+
+
+def closings_last(log: list[str]) -> list[str]:
+    """The log with the closings of bodies at its end: ours are closed with the last byte."""
+    closings = [entry for entry in log if _CLOSING.search(bare(entry))]
+    return [entry for entry in log if entry not in closings] + closings
 
 
 def without_contexts(log: list[str]) -> list[str]:
     """The log without pushes, and from the body on without which contexts were seen."""
     log = [entry for entry in log if not entry.startswith(_PUSHED)]
     for number, entry in enumerate(log):
-        if bare(entry) == "returned" or _STEP.search(entry):
+        if _CALLER.search(entry) or _STEP.search(entry):
             return log[:number] + [bare(left) for left in log[number:]]
     return log
 
@@ -149,7 +159,9 @@ def leave_caller(case: Case) -> None:
 
 
 def teardown_fails(case: Case) -> bool:
-    """Whether a teardown function was asked to fail, and was reached."""
+    """Whether a teardown function was asked to fail and was reached, or an end has failed."""
+    if any(_RECORD in record for record in case.ours.records):
+        return True
     asked = case.call.asked if case.call else []
     return any(case.is_end(entry) and name_of(entry) in asked for entry in case.flask.log)
 
@@ -167,7 +179,9 @@ def survive(case: Case) -> None:
         case.flask.error = case.ours.error = None
         case.flask.body = case.ours.body = []
         if case.call is not None and case.call.client:
+            # Flask's client has no response; ours goes on with it.
             case.ours.status, case.ours.headers = case.flask.status, case.flask.headers
+            case.ours.log = case.ours.log[: len(case.flask.log)]
     case.over = case.call is not None and case.call.client
 
 
@@ -288,7 +302,8 @@ EXEMPTIONS = (
 
 def ends_of(example: Example) -> tuple[str, ...]:
     names = [part.name for part in example.parts if any("teardown" in f for f in part.features)]
-    return (*_END_ENTRIES, *(f"{name} " for name in names))
+    logged = [f"{prefix}{name}" for prefix in ("", "ensure_sync ") for name in names]
+    return (*_END_ENTRIES, *logged)
 
 
 def difference(example: Example, flask: list[Outcome], ours: list[Outcome]) -> str | None:

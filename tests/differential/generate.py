@@ -44,7 +44,7 @@ class Builder:
         self.application()
         self.settings()
         self.blueprints()
-        drawn = [self.target(number) for number in range(self.choose.number(4, 7))]
+        drawn = [self.target(number) for number in range(self.choose.number(5, 7))]
         links = [link_to(target) for target, _ in drawn]
         parts = self.hooks(links)
         causes = self.causes([target for target, _ in drawn])
@@ -158,6 +158,7 @@ class Builder:
         if self.choose.chance(10):
             arguments += ", template_folder='templates'"
         own_name, options = name, ""
+        recorded = self.choose.chance(15)
         if self.choose.chance(15):
             own_prefix = f"/reg{name}"
             options += f", url_prefix='{own_prefix}'"
@@ -167,6 +168,13 @@ class Builder:
             options += f", name='{own_name}'"
             self.features.add("blueprint: name at registration")
         self.setup.append(f"{name} = flask.Blueprint({arguments})")
+        if recorded:
+            self.setup.append(
+                f"{name}.record(lambda s: log('{name}', s.first_registration, s.url_prefix))\n"
+                f"{name}.record_once(lambda s: log('{name}', s.subdomain, s.url_defaults))\n"
+                f"{name}.add_app_template_filter(lambda value: '{name}', 'twice')"
+            )
+            self.features.add("blueprint: recorded functions")
         register = [f"{parent.variable}.register_blueprint({name}{options})"]
         if self.choose.chance(12):
             again = f"name='t{name}', url_prefix='/t{name}'"

@@ -28,6 +28,9 @@ KINDS = (
     "context_processor",
 )
 
+ASYNC = ("before_request", "after_request", "teardown_request")
+"""Hooks that may be async functions."""
+
 RAISES = ('raise Oops("NAME")', "flask.abort(409)", 'raise KeyError("NAME")', "flask.abort(404)")
 AFTER = {
     "after_request: header": 'response.headers["X-NAME"] = str(response.status_code)',
@@ -102,6 +105,15 @@ def when_asked(choose: Chooser, name: str, link: str, may_return: bool) -> tuple
     return [f"if asked('{name}'):", *indent(fill(choose.one(RAISES), name, link))], "raises"
 
 
+def maybe_async(choose: Chooser, part: Part) -> Part:
+    """The part with an async function, at times."""
+    if choose.chance(6):
+        at = next(n for n, line in enumerate(part.lines) if line.startswith("def "))
+        part.lines[at] = "async " + part.lines[at]
+        part.features.add("async: a hook or a handler")
+    return part
+
+
 def draw_hook(choose: Chooser, scope: Scope, name: str, link: str) -> Part:
     """One hook of a scope."""
     blueprint = scope.variable != "app"
@@ -115,7 +127,8 @@ def draw_hook(choose: Chooser, scope: Scope, name: str, link: str) -> Part:
         where = "of the app from a blueprint"
     lines, features, parameters = MAKERS[kind](choose, name, link)
     head = [f"@{scope.variable}.{decorator}", f"def {name}({parameters}):"]
-    return Part(name, [*head, *indent("\n".join(lines))], {f"{kind}: {where}", *features})
+    part = Part(name, [*head, *indent("\n".join(lines))], {f"{kind}: {where}", *features})
+    return maybe_async(choose, part) if kind in ASYNC else part
 
 
 def before_request(choose: Chooser, name: str, link: str) -> tuple[list[str], set[str], str]:
@@ -135,7 +148,7 @@ def after_request(choose: Chooser, name: str, link: str) -> tuple[list[str], set
 
 
 def teardown_request(choose: Chooser, name: str, link: str) -> tuple[list[str], set[str], str]:
-    lines = [f"log('{name}', exc)"]
+    lines = [f"log('{name}', exc, sorted(flask.g))"]
     if choose.chance(50):
         lines += [f"if asked('{name}'):", f'    raise Oops("{name}")']
         return lines, {f"asked {name}: teardown_request raises"}, "exc"
@@ -218,4 +231,5 @@ def draw_handler(choose: Chooser, scope: Scope, name: str, link: str) -> tuple[P
         if decorator == "app_errorhandler":
             tail = [f"{scope.variable}.app_errorhandler({key})({name})"]
         return Part(name, [*head, *indent("\n".join(lines)), *tail], features), CAUSES[key]
-    return Part(name, [*head, *indent("\n".join(lines))], features), CAUSES[key]
+    part = Part(name, [*head, *indent("\n".join(lines))], features)
+    return maybe_async(choose, part), CAUSES[key]

@@ -61,6 +61,8 @@ class Call:
     """Whether cookies that were set before are sent."""
     client: bool = False
     """Through the framework's test client, not as a server does."""
+    ways: list[str] = field(default_factory=list)
+    """What else the test client does: "transaction", "follow", "with"."""
     steps: int | None = None
     """After how many items of the body the server closes it."""
     wait: int = 0

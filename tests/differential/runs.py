@@ -45,20 +45,31 @@ class Sides:
         self.calls += len(example.calls)
         self.features.append(exercised(example, theirs))
         for with_stale, outcomes in enumerate(mine):
-            if difference(example, theirs, outcomes) is not None:
-                raise Different(self.report(example, bool(with_stale)))
+            what = difference(example, theirs, outcomes)
+            if what is not None:
+                raise Different(self.report(example, bool(with_stale), what))
 
     def differs(self, example: Example, stale: bool) -> str | None:
+        """What differs, in words, or None."""
         program = source(example)
         theirs = self.flask.run(program, example.calls)
         return difference(example, theirs, self.ours.run(program, example.calls, stale=stale))
 
-    def report(self, example: Example, stale: bool) -> str:
-        """The smallest program found, and what differs."""
-        small = reduced(example, lambda smaller: self.differs(smaller, stale) is not None)
-        what = self.differs(small, stale) or self.differs(example, stale)
+    def report(self, example: Example, stale: bool, what: str) -> str:
+        """What differs, and the smallest program found in which the same does."""
+
+        def fails(smaller: Example) -> bool:
+            found = self.differs(smaller, stale)
+            return found is not None and kind(found) == kind(what)
+
+        small = reduced(example, fails)
         mode = "with stale plans, " if stale else ""
-        return f"{mode}{what}\n\n{printed(small)}\n"
+        return f"{mode}{self.differs(small, stale) or what}\n\n{printed(small)}\n"
+
+
+def kind(what: str) -> list[str]:
+    """What of a call differs: status, headers, body, log."""
+    return [line for line in what.splitlines() if line.startswith("  ") and line[2] != " "]
 
 
 @contextmanager

@@ -2,6 +2,22 @@
 
 from __future__ import annotations
 
+_STEPS = (
+    "full_dispatch_request",
+    "preprocess_request",
+    "dispatch_request",
+    "make_response",
+    "process_response",
+    "finalize_request",
+    "handle_user_exception",
+    "do_teardown_request",
+    "do_teardown_appcontext",
+)
+_ON_INSTANCE = """
+stock = app.{step}
+app.{step} = lambda *args, **options: (log("{step}"), stock(*args, **options))[1]
+"""
+
 SETTINGS: dict[str, tuple[str, ...]] = {
     "config: TESTING": ("app.testing = True", "app.config['TESTING'] = True"),
     "config: DEBUG": ("app.debug = True",),
@@ -65,6 +81,11 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         "app.jinja_options = {'trim_blocks': True}",
         "app.config['TEMPLATES_AUTO_RELOAD'] = True",
         "import jinja2\napp.jinja_env.undefined = jinja2.StrictUndefined",
+    ),
+    "steps: on the instance": (
+        *(_ON_INSTANCE.format(step=step).strip() for step in _STEPS),
+        "stock = app.ensure_sync\napp.ensure_sync = lambda f: "
+        "(log('ensure_sync', getattr(f, '__name__', '')), stock(f))[1]",
     ),
     "setup: conflict": (
         "try:\n    app.add_url_rule('/x', 'static', len)\n"

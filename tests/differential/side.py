@@ -11,6 +11,7 @@ import io
 import logging
 import warnings
 from collections.abc import Callable
+from contextvars import copy_context
 from types import ModuleType
 from typing import Any
 
@@ -33,7 +34,10 @@ def told(error: BaseException) -> str:
 class Caller:
     """Makes calls, and keeps cookies between them."""
 
-    def __init__(self, app: Any, asked: set[str], log: Callable[..., None]) -> None:
+    def __init__(
+        self, framework: ModuleType, app: Any, asked: set[str], log: Callable[..., None]
+    ) -> None:
+        self.framework = framework
         self.app = app
         self.asked = asked
         self.log = log
@@ -54,6 +58,8 @@ class Caller:
         except Exception as error:
             outcome.error = told(error)
             error.__traceback__ = None
+            # Flask's would bring the contexts of this call to the next one.
+            self.client = None
         return outcome
 
     def by_server(self, call: Call, outcome: Outcome) -> None:
@@ -121,6 +127,20 @@ class Caller:
         """Call the application through its own test client."""
         if self.client is None:
             self.client = self.app.test_client()
+        if "transaction" in call.ways:
+            with self.client.session_transaction() as session:
+                session["by"] = session.get("by", 0) + 1
+        if "with" in call.ways:
+            with self.client:
+                self.send(call, outcome)
+                request = self.framework.request
+                self.log("kept", request.path, sorted(self.framework.g))
+                self.log("kept", sorted(self.framework.session.items(), key=str))
+        else:
+            self.send(call, outcome)
+
+    def send(self, call: Call, outcome: Outcome) -> None:
+        """Send a call with the test client."""
         response = self.client.open(
             call.path,
             method=call.method,
@@ -129,6 +149,7 @@ class Caller:
             headers=call.headers,
             data=call.body or None,
             content_type=call.environ.get("CONTENT_TYPE"),
+            follow_redirects="follow" in call.ways,
         )
         outcome.status, outcome.headers = response.status, list(response.headers)
         self.log("returned", response.status)
@@ -217,11 +238,12 @@ class Side:
             self.collect(outcomes[0], warned)
             if app is None:
                 return outcomes
-            caller = Caller(app, self.asked, self.write)
+            caller = Caller(self.framework, app, self.asked, self.write)
             for call in calls:
                 if before_call is not None:
                     before_call(app)
-                outcome = caller.call(call)
+                # In a Context of its own: what one call leaves behind is not the next one's.
+                outcome = copy_context().run(caller.call, call)
                 self.collect(outcome, warned)
                 outcomes.append(outcome)
         return outcomes

@@ -75,8 +75,9 @@ def test_a_difference_is_told_as_a_program(both: Sides, generated: list[Example]
     try:
         with pytest.raises(Different, match=r"Content-Length") as caught:
             for example in generated:
-                if both.differs(example, False) is not None:
-                    raise Different(both.report(example, False))
+                what = both.differs(example, False)
+                if what is not None:
+                    raise Different(both.report(example, False, what))
     finally:
         patch.undo()
     text = str(caught.value)

@@ -95,11 +95,22 @@ def register(
     choose: Chooser, name: str, target: Target, options: dict[str, str], lines: list[str]
 ) -> tuple[list[str], set[str]]:
     """The source of a view and of its registration in one of the ways that there are."""
-    on, rule = target.scope.variable, repr(target.rule)
     body = indent("\n".join([f"log('{name}', values)", *lines]))
     arguments = "".join(f", {key}={value}" for key, value in options.items())
     function = [f"def {name}(**values):", *body]
     way = choose.number(0, 5)
+    if choose.chance(5) and way not in (2, 3):
+        function[0] = "async " + function[0]
+        made, more = by_way(choose, name, target, arguments, function, way)
+        return made, {*more, "async: a view"}
+    return by_way(choose, name, target, arguments, function, way)
+
+
+def by_way(
+    choose: Chooser, name: str, target: Target, arguments: str, function: list[str], way: int
+) -> tuple[list[str], set[str]]:
+    """The source of a registration."""
+    on, rule, body = target.scope.variable, repr(target.rule), function[1:]
     if way == 1:
         add = f"{on}.add_url_rule({rule}, '{name}', {name}{arguments})"
         return [*function, add], {"view: add_url_rule"}
@@ -114,7 +125,7 @@ def register(
         return [*head, *method, add], {"view: class View"}
     if way == 3:
         return method_view(choose, name, target, arguments, body), {"view: class MethodView"}
-    if way == 4 and target.methods == ["GET"] and "methods" not in options:
+    if way == 4 and target.methods == ["GET"] and "methods=" not in arguments:
         return [f"@{on}.get({rule}{arguments})", *function], {"view: method decorator"}
     if way == 5:
         second = f"@{on}.route('/also{target.rule}'{arguments})"

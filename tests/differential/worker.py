@@ -106,7 +106,7 @@ def main() -> None:
     framework = importlib.import_module(sys.argv[1])
     for name in ("views", "sessions", "json.provider", "testing"):
         importlib.import_module(f"{framework.__name__}.{name}")
-    clock.freeze_sessions(framework)
+    clock.freeze_cookies(framework)
     side = Side(framework)
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr
