@@ -35,6 +35,8 @@ HEADERS: dict[str, tuple[tuple[tuple[str, str], ...], ...]] = {
     ),
     "header: several": (
         (("X-Own", "1"), ("X-Forwarded-For", "1.2.3.4"), ("Cache-Control", "max-age=3")),
+        (("Upgrade", "websocket"), ("Connection", "Upgrade")),
+        (("X-Http-Method-Override", "PUT"), ("Te", "trailers"), ("Max-Forwards", "1")),
         (("Referer", "http://example.org/"), ("Origin", "null"), ("Date", "bad")),
     ),
     "header: foreign cookie": (
@@ -140,6 +142,9 @@ def draw_body(choose: Chooser, call: Call, target: Target) -> None:
     if choose.chance(15):
         call.features.add("body: length missing or wrong")
         call.environ["CONTENT_LENGTH"] = choose.one(("", "3", "x", "-1", "9999"))
+        if choose.chance(30):
+            call.environ["wsgi.input_terminated"] = "yes"
+            call.environ["HTTP_TRANSFER_ENCODING"] = "chunked"
 
 
 def draw_call(choose: Chooser, target: Target, asked: list[str], hosts: list[str]) -> Call:
@@ -182,7 +187,9 @@ def draw_surroundings(choose: Chooser, call: Call) -> None:
     if choose.chance(12):
         call.client = True
         call.features.add("client: the framework's")
-        call.ways = choose.some(WAYS, 30)
+        call.ways = choose.some(WAYS[:1], 30)
+        if choose.chance(50):
+            call.ways.append(choose.one(WAYS[1:]))
         call.features |= {f"client: {way}" for way in call.ways}
     elif choose.chance(6):
         call.steps = choose.one((1, 0))

@@ -181,7 +181,9 @@ def survive(case: Case) -> None:
         if case.call is not None and case.call.client:
             # Flask's client has no response; ours goes on with it.
             case.ours.status, case.ours.headers = case.flask.status, case.flask.headers
-            case.ours.log = case.ours.log[: len(case.flask.log)]
+            case.flask.log, log = without_contexts(case.flask.log), without_contexts(case.ours.log)
+            case.ours.log = log[: len(case.flask.log)]
+            case.ours.records = case.ours.records[: len(case.flask.records)]
     case.over = case.call is not None and case.call.client
 
 

@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 import werkzeug.exceptions
+import werkzeug.routing
 import werkzeug.wrappers
 from markupsafe import Markup
 from werkzeug.datastructures import WWWAuthenticate
@@ -137,7 +138,7 @@ def names(framework: ModuleType, log: Callable[..., None], asked: Any) -> dict[s
 
 HEADER = """\
 import datetime, decimal, http, io, os, sys, uuid
-import werkzeug.exceptions, werkzeug.wrappers
+import werkzeug.exceptions, werkzeug.routing, werkzeug.wrappers
 from werkzeug.test import EnvironBuilder
 import flask  # or: import demijohn as flask
 

@@ -69,6 +69,11 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         "app.config['SEND_FILE_MAX_AGE_DEFAULT'] = 60",
         "app.get_send_file_max_age = lambda name: 9",
     ),
+    "app: functions for errors of links": (
+        "app.url_build_error_handlers.append(lambda error, endpoint, values: '/built')",
+        "def built(error, endpoint, values):\n    log('built', endpoint, sorted(values))\n"
+        "    raise error\napp.url_build_error_handlers.append(built)",
+    ),
     "config: URL map": (
         "app.url_map.strict_slashes = False",
         "app.url_map.merge_slashes = False",
@@ -163,6 +168,21 @@ SUBCLASSES: dict[str, tuple[str, ...]] = {
         "        return None if request.args.get('a') == '1' else"
         " super().open_session(app, request)\n"
         "session_interface = interface()",
+    ),
+    "subclass: other parts": (
+        "class aborter_class(werkzeug.exceptions.Aborter):\n    def __call__(self, code, *args, "
+        "**kwargs):\n        log('aborts', code)\n"
+        "        return super().__call__(code, *args, **kwargs)",
+        "class app_ctx_globals_class(flask.ctx._AppCtxGlobals):\n    word = 'from the class'",
+        "class url_rule_class(werkzeug.routing.Rule):\n    def match_compare_key(self):\n"
+        "        return ()",
+        "class url_rule_class(werkzeug.routing.Rule):\n    def get_rules(self, map):\n"
+        "        log('rule', self.rule)\n        return super().get_rules(map)",
+        "class config_class(flask.Config):\n    def __missing__(self, key):\n"
+        "        return 'missing ' + key",
+        "class jinja_environment(flask.templating.Environment):\n"
+        "    def get_template(self, name, *args, **kwargs):\n        log('template', name)\n"
+        "        return super().get_template(name, *args, **kwargs)",
     ),
     "subclass: JSON provider": (
         "class json_provider_class(flask.json.provider.DefaultJSONProvider):\n"

@@ -58,8 +58,9 @@ class Caller:
         except Exception as error:
             outcome.error = told(error)
             error.__traceback__ = None
-            # Flask's would bring the contexts of this call to the next one.
-            self.client = None
+            if call.client:
+                # Flask's would bring the contexts of this call to the next one.
+                self.client = None
         return outcome
 
     def by_server(self, call: Call, outcome: Outcome) -> None:

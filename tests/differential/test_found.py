@@ -76,6 +76,12 @@ def test_steps_are_not_made_sync(framework: ModuleType) -> None:
         def handle_user_exception(self, e: Exception) -> Any:
             return super().handle_user_exception(e)
 
+        def do_teardown_request(self, exc: BaseException | None = None) -> None:
+            super().do_teardown_request(exc)
+
+        def do_teardown_appcontext(self, exc: BaseException | None = None) -> None:
+            super().do_teardown_appcontext(exc)
+
     app = App("found")
 
     @app.route("/")

@@ -134,6 +134,7 @@ WORKS: dict[str, tuple[str, ...]] = {
         "flask.current_app.logger.error('from NAME')\nflask.current_app.logger.debug('debug')",
     ),
     "contexts inside": (
+        "with app.app_context():\n    log(flask.url_for(LINK), flask.has_request_context())",
         "with app.app_context():\n    flask.g.word = 'inner'\n    log(sorted(flask.g))",
         "with app.test_request_context('/inner?a=1', method='POST'):\n"
         "    log(flask.request.path, flask.request.args['a'], flask.session.get('name'))",

@@ -179,7 +179,7 @@ class AppContext(Context, stack=app_stack):
         app = self.app
         if not self._overridden():
             return ends.teardown_appcontext(app, exc, inline)
-        return ends.run_all(app, ([app.do_teardown_appcontext],), None, exc, inline)
+        return ends.run_step(app, app.do_teardown_appcontext, exc, inline)
 
     def ended_error(self, wanted: str) -> ContextEnded:
         name_edge(self)

@@ -310,7 +310,7 @@ class RequestContext(Context, stack=request_stack):
         app = self.app
         if not app._plans.overrides.do_teardown_request:
             return ends.teardown_request(self, app, exc, inline)
-        return ends.run_all(app, ([app.do_teardown_request],), None, exc, inline)
+        return ends.run_step(app, app.do_teardown_request, exc, inline)
 
     def _close_request(self, errors: list[BaseException] | None) -> list[BaseException] | None:
         """Close the request's files, or let the other holders do it; adds what that raises."""

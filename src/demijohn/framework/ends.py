@@ -6,7 +6,7 @@ As in `pipeline`, they are called on the spot when `inline` is true and else han
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, TypeAlias
 
 from .pipeline import Call
@@ -58,6 +58,17 @@ def run_all(app: Any, lists: Lists, signal: Any, exc: BaseException | None, inli
     if signal is not None and signal.receivers:
         _send_end(app, signal, exc, errors)
     return errors
+
+
+def run_step(app: Any, step: Callable[..., Any], exc: BaseException | None, inline: bool) -> Errors:
+    """Run an overridden step of an end, which `ensure_sync` does not see; what it raised."""
+    if not inline:
+        return _hand_out_all(app, ([step],), None, exc)
+    try:
+        step(exc)
+    except BaseException as error:
+        return [error]
+    return []
 
 
 def _hand_out_all(
