@@ -96,6 +96,26 @@ def test_steps_are_not_made_sync(framework: ModuleType) -> None:
     assert asked == ["view", "handle"]
 
 
+@BOTH
+def test_kept_redirect_ends_once(framework: ModuleType) -> None:
+    """What a redirect left in `with client:` ends with the block, whatever it led to."""
+    app = framework.Flask("found")
+    ended: list[str] = []
+    app.teardown_request(lambda exc: ended.append(framework.request.path))
+
+    @app.route("/from")
+    def start() -> Any:
+        return framework.redirect("/to")
+
+    @app.route("/to")
+    def stream() -> Any:
+        return framework.Response(letter for letter in "ab")
+
+    with app.test_client() as client:
+        assert client.get("/from", follow_redirects=True).text == "ab"
+    assert sorted(ended) == ["/from", "/from", "/to", "/to"]
+
+
 def test_good_response_survives_where_the_host_is_refused() -> None:
     """A failing teardown function is logged in a request whose URL cannot be told, too."""
     app = demijohn.Demijohn("found")

@@ -281,25 +281,29 @@ class FlaskClient(Client):
             raise
 
     def _renew(self, ctx: Any) -> None:
-        """Start the successor of a borrowed request that has ended with its body."""
+        """Start the successor of a borrowed request that has ended with its body.
+
+        What redirects before it left stays as it is.
+        """
         if not self._kept or self._kept[-1] is not ctx or not ctx.ended:
             return
-        contexts = self._kept.copy()
+        contexts = [kept for kept in self._kept[-2:] if kept is ctx or kept is ctx.app_ctx]
         try:
-            self._let_go()
+            self._let_go(len(contexts))
         except WrongContextError:
             # Read on another thread, or under another client's request: it stays as it is.
             return
         self._keep(contexts)
 
-    def _let_go(self) -> None:
-        """End what is kept, newest first, all of it whatever that raises.
+    def _let_go(self, most: int | None = None) -> None:
+        """End what is kept, newest first, all of it or `most` contexts, whatever that raises.
 
         What another client's request lies on cannot go before that one does: it stays kept, and
         the `WrongContextError` says so.
         """
         errors: list[BaseException] = []
-        while self._kept:
+        left = 0 if most is None else len(self._kept) - most
+        while len(self._kept) > left:
             context = self._kept[-1]
             covered = context.stack.current is not context
             try:
