@@ -18,8 +18,9 @@ from tools import proof
 SECONDS = 240.0
 EXAMPLES = 10_000
 BATCH = 250
-#: Pairs of processes; a pair keeps about one and a half processors busy.
-PAIRS = 2
+#: An example takes 25 ms of processor time: on two free cores all of them need about 150 s.
+PAIRS = 3
+MOST_SECONDS = 500.0
 
 
 def subjects() -> Any:
@@ -37,10 +38,13 @@ def run(seed: int, seconds: float) -> dict[str, object]:
     runs, coverage = subjects()
     chance = random.Random(seed)
     numbers = [[chance.randrange(2**32) for _ in range(10_000)] for _ in range(PAIRS)]
-    least = EXAMPLES // PAIRS if seconds >= SECONDS else 1
-    end = monotonic() + seconds
+    least = -(-EXAMPLES // PAIRS) if seconds >= SECONDS else 1
+    start = monotonic()
     with ThreadPoolExecutor(PAIRS) as pool:
-        workers = [pool.submit(compare, runs, seeds, least, end) for seeds in numbers]
+        workers = [
+            pool.submit(compare, runs, seeds, least, start + seconds, start + MOST_SECONDS)
+            for seeds in numbers
+        ]
         compared = [worker.result() for worker in workers]
     total, shares = coverage.table(features for sides in compared for features in sides.features)
     rarest = next(name for name in shares if name not in coverage.RARE)
@@ -54,12 +58,17 @@ def run(seed: int, seconds: float) -> dict[str, object]:
     }
 
 
-def compare(runs: Any, seeds: list[int], least: int, end: float) -> Any:
-    """Compare batches of examples with one pair of processes."""
+def compare(runs: Any, seeds: list[int], least: int, end: float, last: float) -> Any:
+    """Compare batches of examples with one pair of processes: at least so many, and until `end`.
+
+    Raises `SoakFailure` for a difference, and when there are too few at the `last` moment.
+    """
     with runs.sides() as sides:
         for number in seeds:
             if sides.compared >= least and monotonic() > end:
                 break
+            if monotonic() > last:
+                raise SoakFailure(f"only {sides.compared} of {least} examples in time")
             for example in runs.drawn(BATCH, number):
                 try:
                     sides.check(example)

@@ -187,9 +187,7 @@ def draw_surroundings(choose: Chooser, call: Call) -> None:
     if choose.chance(12):
         call.client = True
         call.features.add("client: the framework's")
-        call.ways = choose.some(WAYS[:1], 30)
-        if choose.chance(50):
-            call.ways.append(choose.one(WAYS[1:]))
+        call.ways = choose.some(WAYS, 30)
         call.features |= {f"client: {way}" for way in call.ways}
     elif choose.chance(6):
         call.steps = choose.one((1, 0))

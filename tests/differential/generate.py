@@ -44,7 +44,7 @@ class Builder:
         self.application()
         self.settings()
         self.blueprints()
-        drawn = [self.target(number) for number in range(self.choose.number(5, 7))]
+        drawn = [self.target(number) for number in range(self.choose.number(6, 8))]
         links = [link_to(target) for target, _ in drawn]
         parts = self.hooks(links)
         causes = self.causes([target for target, _ in drawn])
@@ -57,7 +57,7 @@ class Builder:
         asked = [part.name for part in parts if any(f.startswith("asked") for f in part.features)]
         calls = [
             draw_call(self.choose, targets[number % len(targets)], asked, self.hosts)
-            for number in range(self.choose.number(len(targets), 12))
+            for number in range(self.choose.number(len(targets), 13))
         ]
         return Example(self.setup, parts, self.closing, calls, self.features)
 
@@ -202,7 +202,7 @@ class Builder:
         if self.choose.chance(25):
             self.features.add("hooks: none")
             return parts
-        for number in range(self.choose.number(3, 10)):
+        for number in range(self.choose.number(5, 10)):
             scope = self.choose.one(self.scopes)
             parts.append(draw_hook(self.choose, scope, f"h{number}", self.choose.one(links)))
         for number in range(self.choose.number(0, 6)):
