@@ -139,15 +139,15 @@ def names(framework: ModuleType, log: Callable[..., None], asked: Any) -> dict[s
 HEADER = """\
 import datetime, decimal, http, io, os, sys, uuid
 import werkzeug.exceptions, werkzeug.routing, werkzeug.wrappers
-from werkzeug.test import EnvironBuilder
-import flask  # or: import demijohn as flask
 
-sys.path.insert(0, "tests")
+sys.path[:0] = ["src", "tests"]
 from differential import kit, side
+
+flask = side.load("flask")  # or "demijohn"
 globals().update(kit.IMPORTED)
-ASKED = set()
-asked = ASKED.__contains__
-def log(*what): print("   ", *map(repr, what))
+here = side.Side(flask)
+here.write = log = lambda *what: print("   ", *what)
+watch, ASKED, asked = here.watch, here.asked, here.asked.__contains__
 def Closing(name, items): return kit.Closing(name, items, log)
 """
 """What a printed program begins with."""

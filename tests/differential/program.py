@@ -15,7 +15,7 @@ def source(example: Example) -> str:
 
 
 def printed(example: Example, upto: int | None = None) -> str:
-    """The whole program, with the calls, to paste and run from the repository's root."""
+    """The whole program, with the calls, to run in the repository's root."""
     calls = example.calls if upto is None else example.calls[: upto + 1]
     body = [HEADER, source(example), "caller = side.Caller(flask, app, ASKED, log)"]
     body += [f"print(caller.call({written(call)}))" for call in calls]

@@ -7,6 +7,7 @@ left the application.
 
 from __future__ import annotations
 
+import importlib
 import io
 import logging
 import warnings
@@ -20,6 +21,14 @@ from .clock import NOW, Clock
 from .model import Call, Outcome
 
 OWN = (kit.Oops, kit.Worse, kit.Numbered, kit.Teapot)
+
+
+def load(name: str) -> ModuleType:
+    """A framework, with the modules that programs name."""
+    framework = importlib.import_module(name)
+    for part in ("views", "sessions", "json.provider", "testing", "ctx", "templating"):
+        importlib.import_module(f"{name}.{part}")
+    return framework
 
 
 def told(error: BaseException) -> str:

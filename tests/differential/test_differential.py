@@ -7,6 +7,8 @@ The generator shows what it covers, and the comparison what it finds: it is prov
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -92,7 +94,15 @@ def test_a_difference_is_told_as_a_program(both: Sides, generated: list[Example]
     text = str(caught.value)
     assert "call 1: " in text
     assert "app = App(" in text
-    compile(text.partition("\n\n")[2], "<printed>", "exec")
+    program = text.partition("\n\n")[2]
+    for framework in ("flask", "demijohn"):
+        done = subprocess.run(
+            [sys.executable, "-c", program.replace('"flask"', f'"{framework}"')],
+            cwd=DOCUMENT.parents[1],
+            capture_output=True,
+            text=True,
+        )
+        assert "Outcome(status=" in done.stdout, done.stderr
 
 
 def test_soak_says_what_failed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,6 +116,7 @@ def test_soak_says_what_failed(monkeypatch: pytest.MonkeyPatch) -> None:
         send(self, *args, **options, fault="content_length_wrong" if ours else None)
 
     monkeypatch.setattr(Worker, "send", faulty)
+    monkeypatch.setattr(differential, "PAIRS", 1)
     with pytest.raises(SoakFailure, match=r"examples of seed \d+: call 1: ") as caught:
         differential.run(seed=1, seconds=0)
     assert "Content-Length" in str(caught.value)

@@ -5,7 +5,6 @@ Hashes are not random there, so that what goes through sets comes out in the sam
 
 from __future__ import annotations
 
-import importlib
 import os
 import pickle
 import select
@@ -104,11 +103,9 @@ def main() -> None:
     from . import clock
 
     clock.freeze()
-    from .side import Side
+    from .side import Side, load
 
-    framework = importlib.import_module(sys.argv[1])
-    for name in ("views", "sessions", "json.provider", "testing", "ctx", "templating"):
-        importlib.import_module(f"{framework.__name__}.{name}")
+    framework = load(sys.argv[1])
     clock.freeze_cookies(framework)
     side = Side(framework)
     source, sink = sys.stdin.buffer, sys.stdout.buffer
