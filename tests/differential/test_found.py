@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from types import ModuleType
 from typing import Any
 
@@ -114,6 +115,40 @@ def test_kept_redirect_ends_once(framework: ModuleType) -> None:
     with app.test_client() as client:
         assert client.get("/from", follow_redirects=True).text == "ab"
     assert sorted(ended) == ["/from", "/from", "/to", "/to"]
+
+
+COOKIES = ("a.b.c", "broken", ".x.y.z", "eyJhIjoxfQ.a0nSAA.AAAA", "e30.!.x")
+
+
+@pytest.mark.parametrize("cookie", COOKIES)
+def test_bad_session_cookie_leaves_nothing(cookie: str) -> None:
+    """A session cookie that cannot be read keeps no frame, so a stream that is dropped is gone."""
+    app = demijohn.Demijohn("found")
+    app.secret_key = "key"
+    ended: list[BaseException | None] = []
+    app.teardown_appcontext(ended.append)
+
+    @app.after_request
+    def replace(response: Any) -> Any:
+        return demijohn.make_response("another")
+
+    @app.route("/")
+    def view() -> Any:
+        assert not demijohn.session
+        return demijohn.stream_with_context(letter for letter in "ab")
+
+    # The first requests make what is kept: the index, the host, the signer.
+    for value in ("", "", cookie):
+        run_wsgi_app(app, create_environ("/", headers={"Cookie": f"session={value}"}))
+    ended.clear()
+    gc.collect()
+    gc.disable()
+    try:
+        run_wsgi_app(app, create_environ("/", headers={"Cookie": f"session={cookie}"}))
+        assert ended == [None]
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_good_response_survives_where_the_host_is_refused() -> None:

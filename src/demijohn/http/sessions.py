@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
+from traceback import clear_frames
 from typing import Any, NoReturn, Protocol, SupportsIndex, cast
 
 from itsdangerous import BadData, URLSafeTimedSerializer
@@ -373,7 +374,10 @@ class SecureCookieSessionInterface(SessionInterface):
         max_age = int(app.permanent_session_lifetime.total_seconds())
         try:
             data = signer.loads(value, max_age=max_age)
-        except BadData:
+        except BadData as error:
+            # Variables of ItsDangerous refer to errors whose tracebacks have their frames. Such a
+            # cycle would keep the callers' frames too, until the cyclic collector runs.
+            clear_frames(error.__traceback__)
             return self.session_class()
         return self.session_class(data)
 
