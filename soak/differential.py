@@ -19,7 +19,7 @@ SECONDS = 240.0
 EXAMPLES = 10_000
 BATCH = 250
 #: An example takes 25 ms of processor time: on two free cores all of them need about 150 s.
-PAIRS = 4
+PAIRS = 3
 MOST_SECONDS = 510.0
 
 

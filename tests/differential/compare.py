@@ -259,6 +259,16 @@ def over_a_form_limit(case: Case) -> bool:
     return refused and kind.startswith("application/x-www-form-urlencoded")
 
 
+def over_a_chunked_limit(case: Case) -> bool:
+    """Whether we refused a body without a length, of which Flask reads what is within the limit."""
+    refused = tells(case.ours, "RequestEntityTooLarge") or tells(case.ours, "413 ")
+    return refused and case.call is not None and "wsgi.input_terminated" in case.call.environ
+
+
+def redirects_without_host(case: Case) -> bool:
+    return any("http:///" in value for _, value in case.flask.headers)
+
+
 def unreadable_session(case: Case) -> bool:
     return tells(case.flask, "BadPayload") and not tells(case.ours, "BadPayload")
 
@@ -288,6 +298,8 @@ EXEMPTIONS = (
         "`url_for` where the host was refused explains itself.", links_on_a_refused_host, give_up
     ),
     Exemption("on an urlencoded body", over_a_form_limit, give_up),
+    Exemption("a chunked body longer than", over_a_chunked_limit, give_up),
+    Exemption("a redirect of routing", redirects_without_host, give_up),
     Exemption(
         "A session that is signed correctly and cannot be read is empty.",
         unreadable_session,

@@ -13,7 +13,7 @@ import pytest
 from blinker import Signal
 from werkzeug.exceptions import MethodNotAllowed
 
-from demijohn.framework import app_base, contexts, matching, pipeline, urls
+from demijohn.framework import app_base, app_setup, contexts, ends, matching, pipeline, urls
 from demijohn.http import routing
 from demijohn.http.json_provider import DefaultJSONProvider
 from demijohn.serve import wsgi
@@ -66,18 +66,19 @@ def method_not_allowed_without_allow(patch: pytest.MonkeyPatch) -> None:
 
 def teardown_skipped(patch: pytest.MonkeyPatch) -> None:
     """The last teardown function of an end does not run."""
-    stock = pipeline.run_all
-    patch.setattr(
-        pipeline,
-        "run_all",
-        lambda app, hooks, signal, exc, inline: stock(app, hooks[:-1], signal, exc, inline),
-    )
+    stock = ends.run_all
+
+    def faulty(app: Any, lists: Any, signal: Any, exc: Any, inline: bool) -> Any:
+        *others, last = lists or [[]]
+        return stock(app, (*others, last[1:]), signal, exc, inline)
+
+    patch.setattr(ends, "run_all", faulty)
 
 
 def blueprint_handler_ignored(patch: pytest.MonkeyPatch) -> None:
     """Error handlers of blueprints are not looked for."""
-    stock = pipeline.find_error_handler
-    patch.setattr(pipeline, "find_error_handler", lambda app, exc, names: stock(app, exc, ()))
+    stock = app_setup.find_error_handler
+    patch.setattr(app_setup, "find_error_handler", lambda app, exc, names: stock(app, exc, ()))
 
 
 def session_not_saved(patch: pytest.MonkeyPatch) -> None:

@@ -94,7 +94,7 @@ def put(sink: IO[bytes], item: object) -> None:
 def forget(app: Any) -> None:
     """Make every plan of an application of Demijohn stale."""
     app._plans.forget(app)
-    app._plans.scopes_of.clear()
+    app._plans.forget_hooks(app)
     app._plans._kinds.clear()
 
 
