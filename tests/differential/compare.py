@@ -288,7 +288,11 @@ def unreadable_session(case: Case) -> bool:
 
 
 def links_on_a_refused_host(case: Case) -> bool:
-    return tells(case.flask, "AttributeError") and tells(case.ours, "RuntimeError")
+    links = any("url_for(" in line for part in case.example.parts for line in part.lines)
+    refused = any("TRUSTED_HOSTS" in line for line in case.example.setup)
+    told = tells(case.flask, "AttributeError") and tells(case.ours, "RuntimeError")
+    # A teardown function that fails too may hide the error that would tell.
+    return told or (links and refused and teardown_fails(case))
 
 
 def give_up(case: Case) -> None:
