@@ -86,9 +86,6 @@ class AppBase(AppSetup):
         """Make a request context for a WSGI environ; an edge does so for each request."""
         return RequestContext(self, environ)
 
-    def _match(self, ctx: RequestContext) -> None:
-        self._matcher.match(ctx, self)
-
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         """The URL adapter of a request, or outside of one; see `urls.create_url_adapter`."""
         return urls.create_url_adapter(self, request)

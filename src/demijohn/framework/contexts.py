@@ -400,12 +400,7 @@ class RequestContext(Context, stack=request_stack):
                     set_request_ctx(self)
                 if current_app_ctx(None) is not self.app_ctx:
                     set_app_ctx(self.app_ctx)
-                if overrides.do_teardown_request:
-                    ran = self._teardown(exc, inline)
-                else:
-                    rule = self.request.url_rule
-                    lists = app._plans.of[rule and rule.endpoint].teardown
-                    ran = ends.run_all(app, lists, request_tearing_down, exc, inline)
+                ran = self._teardown(exc, inline)
                 errors = ran if type(ran) is list else (yield from ran)
             request = self.request
             if (

@@ -20,10 +20,8 @@ Errors: TypeAlias = list[BaseException] | Generator[Any, Any, list[BaseException
 def teardown_request(ctx: Any, app: Any, exc: BaseException | None, inline: bool) -> Errors:
     """Run every `teardown_request` function, a blueprint's before the application's, each scope's
     last registered first, and the signal."""
-    lists: Lists = ()
-    if app.teardown_request_funcs:
-        rule = ctx.request.url_rule
-        lists = app._plans.of[rule and rule.endpoint].teardown
+    rule = ctx.request.url_rule
+    lists = app._plans.of[rule and rule.endpoint].teardown
     return run_all(app, lists, request_tearing_down, exc, inline)
 
 

@@ -79,15 +79,7 @@ def wrap(error: BaseException) -> BaseException:
 
 def call(app: Any, function: Callable[..., Any], inline: bool, *args: Any) -> Part:
     """Call a user's function, sync or async."""
-    if inline:
-        try:
-            return app.ensure_sync(function)(*args)
-        except StopIteration as stop:
-            raise Stopped(stop) from None
-    done, value = yield Call(function, args)
-    if done:
-        return value
-    raise wrap(value)
+    return (yield from call_step(app.ensure_sync(function) if inline else function, inline, *args))
 
 
 def call_step(step: Callable[..., Any], inline: bool, *args: Any) -> Part:

@@ -59,7 +59,6 @@ _BARE: t.Final = frozenset(
 _QUOTE: t.Final = "werkzeug.url_quote"
 # What these names stand for on `Request`, once it is complete.
 _original: t.Final[dict[str, t.Any]] = {}
-_UNSET: t.Final = (Ellipsis, Ellipsis)
 # What the constructor sets, and stands on a class whose constructor is Werkzeug's.
 _ROUTED: t.Final = {
     "url_rule": None,
