@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import Any, TypeVar
 
 import flask
 import pytest
+from elsewhere import in_thread
 
 import demijohn
+from demijohn import has_app_context, has_request_context
+from demijohn.globals import app_ctx, request_ctx
 
 BOTH = pytest.mark.parametrize("fw", [demijohn, flask], ids=["demijohn", "flask"])
 """The same assertions on Flask 3.1.3 and here; `fw` is the package."""
@@ -29,28 +31,14 @@ def make_app(fw: Any = demijohn, **config: Any) -> Any:
     return app
 
 
+def view_app(view: Callable[..., Any], rule: str = "/", fw: Any = demijohn, **config: Any) -> Any:
+    app = make_app(fw, **config)
+    app.add_url_rule(rule, "view", view, methods=["GET", "POST"])
+    return app
+
+
 def name_of(exc: BaseException | None) -> str:
     return "ok" if exc is None else type(exc).__name__
-
-
-def in_thread(function: Callable[[], T]) -> T:
-    """Call `function` on a thread of its own; what it returns, or raises."""
-    outcome: list[Any] = []
-
-    def work() -> None:
-        try:
-            outcome.append((True, function()))
-        except BaseException as error:
-            outcome.append((False, error))
-
-    thread = threading.Thread(target=work, name="other")
-    thread.start()
-    thread.join()
-    done, value = outcome.pop()
-    if not done:
-        raise value
-    result: T = value
-    return result
 
 
 def in_task(function: Callable[[], T]) -> T:
@@ -81,3 +69,25 @@ def in_empty(function: Callable[[], T]) -> T:
 
 
 PLACES = [in_thread, in_task, in_greenlet, in_copy, in_empty]
+
+WAYS = [in_thread, in_task, in_greenlet, in_copy, lambda function: function()]
+IDS = ["thread", "task", "greenlet", "copied Context", "here"]
+EVERYWHERE = pytest.mark.parametrize("place", WAYS, ids=IDS)
+"""Each test in every place where a copy may be called."""
+
+
+def refused(ctx: Any, kind: str) -> None:
+    """Assert that a pop of `ctx` is refused and changes nothing."""
+    before = (current_state(), ctx.state)
+    with pytest.raises(RuntimeError, match=f"Popped wrong {kind} context") as caught:
+        ctx.pop()
+    assert isinstance(caught.value, AssertionError)
+    assert (current_state(), ctx.state) == before
+
+
+def current_state() -> tuple[Any, Any]:
+    """The current contexts themselves, or None."""
+    return (
+        app_ctx._get_current_object() if has_app_context() else None,
+        request_ctx._get_current_object() if has_request_context() else None,
+    )

@@ -6,29 +6,21 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from context_kit import PLACES, in_copy, in_empty, in_greenlet, in_task, in_thread, make_app
+from context_kit import (
+    PLACES,
+    current_state,
+    in_copy,
+    in_empty,
+    in_greenlet,
+    in_task,
+    in_thread,
+    make_app,
+    refused,
+)
 
-from demijohn import current_app, g, has_app_context, has_request_context, request
+from demijohn import current_app, g, has_request_context, request
 from demijohn.context import ContextWarning, State
 from demijohn.globals import app_ctx, request_ctx
-
-
-def refused(ctx: Any, kind: str) -> None:
-    """Assert that a pop of `ctx` is refused and changes nothing."""
-    before = (current_state(), ctx.state)
-    with pytest.raises(RuntimeError, match=f"Popped wrong {kind} context") as caught:
-        ctx.pop()
-    assert isinstance(caught.value, AssertionError)
-    assert (current_state(), ctx.state) == before
-
-
-def current_state() -> tuple[Any, Any]:
-    """The current contexts themselves, or None."""
-    return (
-        app_ctx._get_current_object() if has_app_context() else None,
-        request_ctx._get_current_object() if has_request_context() else None,
-    )
-
 
 MakeContext = Callable[[Any], Any]
 FOREIGN_KINDS = pytest.mark.parametrize("kind", ["app", "request"])

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from context_kit import BOTH, make_app
+from context_kit import BOTH, current_state, make_app
 
 import demijohn
 from demijohn import current_app, has_app_context, has_request_context, session, signals
@@ -21,23 +21,6 @@ MAKE: dict[str, MakeContext] = {
     "app": lambda app: app.app_context(),
     "request": lambda app: app.test_request_context(),
 }
-
-
-def refused(ctx: Any, kind: str) -> None:
-    """Assert that a pop of `ctx` is refused and changes nothing."""
-    before = (current_state(), ctx.state)
-    with pytest.raises(RuntimeError, match=f"Popped wrong {kind} context") as caught:
-        ctx.pop()
-    assert isinstance(caught.value, AssertionError)
-    assert (current_state(), ctx.state) == before
-
-
-def current_state() -> tuple[Any, Any]:
-    """The current contexts themselves, or None."""
-    return (
-        app_ctx._get_current_object() if has_app_context() else None,
-        request_ctx._get_current_object() if has_request_context() else None,
-    )
 
 
 # -- failed pushes ---------------------------------------------------------------------------------

@@ -5,13 +5,18 @@ from __future__ import annotations
 import gc
 import io
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import gevent
 import pytest
-from context_kit import BOTH, in_copy, in_greenlet, in_task, in_thread, make_app
+from context_kit import (
+    BOTH,
+    EVERYWHERE,
+    in_thread,
+    make_app,
+    view_app,
+)
 
 import demijohn
 from demijohn import (
@@ -26,16 +31,6 @@ from demijohn import (
     url_for,
 )
 from demijohn.globals import app_ctx, request_ctx
-
-WAYS = [in_thread, in_task, in_greenlet, in_copy, lambda function: function()]
-IDS = ["thread", "task", "greenlet", "copied Context", "here"]
-EVERYWHERE = pytest.mark.parametrize("place", WAYS, ids=IDS)
-
-
-def view_app(view: Callable[..., Any], rule: str = "/", fw: Any = demijohn, **config: Any) -> Any:
-    app = make_app(fw, **config)
-    app.add_url_rule(rule, "view", view, methods=["GET", "POST"])
-    return app
 
 
 @EVERYWHERE

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from context_kit import in_copy, in_greenlet, in_task, in_thread, make_app
+from context_kit import EVERYWHERE, in_thread, make_app, view_app
 
 import demijohn
 from demijohn import (
@@ -23,16 +23,6 @@ from demijohn import (
 )
 from demijohn.context import SessionReadOnly
 from demijohn.globals import app_ctx, request_ctx
-
-WAYS = [in_thread, in_task, in_greenlet, in_copy, lambda function: function()]
-IDS = ["thread", "task", "greenlet", "copied Context", "here"]
-EVERYWHERE = pytest.mark.parametrize("place", WAYS, ids=IDS)
-
-
-def view_app(view: Callable[..., Any], rule: str = "/", fw: Any = demijohn, **config: Any) -> Any:
-    app = make_app(fw, **config)
-    app.add_url_rule(rule, "view", view, methods=["GET", "POST"])
-    return app
 
 
 class Later:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from typing import TypeVar
 
 import pytest
+from elsewhere import in_thread
 from werkzeug.test import EnvironBuilder
 
 from demijohn import (
@@ -43,12 +43,6 @@ def app(log: list[str]) -> Demijohn:
         log.append(f"app {g.get('name')}")
 
     return app
-
-
-def in_thread(function: Callable[[], T]) -> T:
-    """Call a function on another thread."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(function).result()
 
 
 def test_a_foreign_pop_of_a_request_ends_its_app_context(app: Demijohn, log: list[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -88,23 +87,3 @@ def get(app: Any, path: str = "/", **options: Any) -> tuple[str | None, bytes]:
     """Status line and whole body of one request."""
     exchange = call(app, path, **options)
     return exchange.status, exchange.read()
-
-
-def in_thread(function: Callable[[], T]) -> T:
-    """Call `function` on a thread of its own; what it returns, or raises."""
-    outcome: list[Any] = []
-
-    def work() -> None:
-        try:
-            outcome.append((True, function()))
-        except BaseException as error:
-            outcome.append((False, error))
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    done, value = outcome.pop()
-    if not done:
-        raise value
-    result: T = value
-    return result

@@ -10,7 +10,8 @@ from contextvars import ContextVar, copy_context
 from typing import Any
 
 import pytest
-from edge_calls import call, environ_for, get, in_thread, make_app
+from edge_calls import call, environ_for, get, make_app
+from elsewhere import in_thread
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from werkzeug.middleware.dispatcher import DispatcherMiddleware

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from edge_calls import BOTH, Exchange, call, environ_for, in_thread, make_app
+from edge_calls import BOTH, Exchange, call, environ_for, make_app
+from elsewhere import in_thread
 from werkzeug.exceptions import ImATeapot
 from werkzeug.wrappers import Response as WerkzeugResponse
 
