@@ -19,6 +19,7 @@ from .ending import raise_errors
 from .errors import ContextEnded, ContextWarning, WrongContextError
 from .lifecycle import TABLE, Event, State
 from .proxy import make_proxy
+from .unit import Unit
 
 C = TypeVar("C", bound="Context")
 
@@ -116,6 +117,8 @@ class Context:
     _failed: bool = False
     _ended_at: float = 0.0
     _ended_by: str = "its owner's pop"
+    # None until something is opened, set or registered in this context: see `unit.unit_of`.
+    _unit: Unit | None = None
 
     def __init_subclass__(cls, stack: ContextStack[Any] | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

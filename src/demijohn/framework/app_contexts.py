@@ -54,6 +54,7 @@ class AppContext(Context, stack=app_stack):
         "_state",
         "_thread",
         "_token",
+        "_unit",
         "app",
     )
 
@@ -74,7 +75,7 @@ class AppContext(Context, stack=app_stack):
         self.app = app
         self._g = UNMADE
         self._state = _NEW
-        self._token = self._borrows = self._holds = None
+        self._token = self._borrows = self._holds = self._unit = None
         self._adapter: Any = UNMADE
 
     @property

@@ -69,6 +69,7 @@ class RequestContext(Context, stack=request_stack):
         "_state",
         "_thread",
         "_token",
+        "_unit",
         "app",
         "app_ctx",
         "request",
@@ -105,7 +106,7 @@ class RequestContext(Context, stack=request_stack):
         self._outcome = "ok"
         self._state = _NEW
         self._at_edge = False
-        self._token = self._holds = None
+        self._token = self._holds = self._unit = None
 
     @property
     def _after_request_functions(self) -> list[Callable[[Any], Any]]:
