@@ -20,7 +20,7 @@ class Unit:
 
 
 def unit_of(ctx: Any) -> Unit:
-    """The unit of a `stack.Context`, made at the first call; threads that ask at once get the same."""
+    """The unit of a `stack.Context`, made at the first call; all threads get the same."""
     unit: Unit | None = ctx._unit
     if unit is None:
         with ctx.stack.lock:
