@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from .application import Flask as Flask
     from .compat.alias import install_as_flask as install_as_flask
     from .framework.config import Config as Config
-    from .framework.contexts import after_this_request as after_this_request
-    from .framework.contexts import has_app_context as has_app_context
-    from .framework.contexts import has_request_context as has_request_context
     from .framework.copies import copy_current_request_context as copy_current_request_context
     from .framework.helpers import abort as abort
+    from .framework.helpers import after_this_request as after_this_request
     from .framework.helpers import flash as flash
     from .framework.helpers import get_flashed_messages as get_flashed_messages
     from .framework.helpers import get_template_attribute as get_template_attribute
+    from .framework.helpers import has_app_context as has_app_context
+    from .framework.helpers import has_request_context as has_request_context
     from .framework.helpers import jsonify as jsonify
     from .framework.helpers import make_response as make_response
     from .framework.helpers import redirect as redirect
@@ -34,6 +34,11 @@ if TYPE_CHECKING:
     from .framework.helpers import send_from_directory as send_from_directory
     from .framework.helpers import stream_with_context as stream_with_context
     from .framework.helpers import url_for as url_for
+    from .framework.resources import held_resources as held_resources
+    from .framework.resources import on_commit as on_commit
+    from .framework.resources import on_end as on_end
+    from .framework.resources import released as released
+    from .framework.resources import resource as resource
     from .framework.signals import appcontext_popped as appcontext_popped
     from .framework.signals import appcontext_pushed as appcontext_pushed
     from .framework.signals import appcontext_tearing_down as appcontext_tearing_down
@@ -61,18 +66,16 @@ _HOMES = {
     "application": ("Blueprint", "Demijohn", "Flask"),
     "compat.alias": ("install_as_flask",),
     "framework.config": ("Config",),
-    "framework.contexts": (
-        "after_this_request",
-        "has_app_context",
-        "has_request_context",
-    ),
     "framework.copies": ("copy_current_request_context",),
     "framework.globals": ("app_ctx", "current_app", "g", "request", "request_ctx", "session"),
     "framework.helpers": (
         "abort",
+        "after_this_request",
         "flash",
         "get_flashed_messages",
         "get_template_attribute",
+        "has_app_context",
+        "has_request_context",
         "jsonify",
         "make_response",
         "redirect",
@@ -80,6 +83,13 @@ _HOMES = {
         "send_from_directory",
         "stream_with_context",
         "url_for",
+    ),
+    "framework.resources": (
+        "held_resources",
+        "on_commit",
+        "on_end",
+        "released",
+        "resource",
     ),
     "framework.signals": (
         "appcontext_popped",

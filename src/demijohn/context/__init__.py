@@ -17,10 +17,11 @@ A custom context in eight lines:
 """
 
 from .errors import ContextEnded, ContextWarning, SessionReadOnly, WrongContextError
+from .kinds import ContextStack
 from .lifecycle import State
 from .namespace import Namespace
 from .proxy import Proxy
-from .stack import Context, ContextStack, Hold
+from .stack import Context, Hold
 
 __all__ = (
     "Context",

@@ -29,6 +29,10 @@ class ContextEnded(RuntimeError):
     """Code that outlived a context tried to use it for more than reading plain data."""
 
 
+class DirtyResource(RuntimeError):
+    """A resource could not be released: it holds work that is neither kept nor undone yet."""
+
+
 class SessionReadOnly(RuntimeError):
     """A session was written to where the write could no longer reach the client."""
 
@@ -132,3 +136,22 @@ def _describe_thread(thread: threading.Thread) -> str:
 def _is_child_process() -> bool:
     multiprocessing = sys.modules.get("multiprocessing.process")
     return multiprocessing is not None and multiprocessing.parent_process() is not None
+
+
+def thread_name(ident: int) -> str:
+    """The name of a thread by its `threading.get_ident` number, for messages."""
+    for thread in threading.enumerate():
+        if thread.ident == ident:
+            return f"thread {thread.name!r}"
+    return f"a thread that has ended ({ident})"
+
+
+def callers_level() -> int:
+    """The `stacklevel` of the code that called into the caller's module, for a warning there."""
+    level = 1
+    frame = sys._getframe(1)
+    file = frame.f_code.co_filename
+    while frame.f_back is not None and frame.f_code.co_filename == file:
+        frame = frame.f_back
+        level += 1
+    return level

@@ -1,27 +1,33 @@
-"""Contexts and the stacks they are current on: tokens, nesting, owners, holders, and the one end.
+"""Contexts: tokens, nesting, owners, holders, and the one end.
 
-`Context` is subclassed for every kind of unit of work; `ContextStack` names the kind and holds its
-`ContextVar`. Knows no app, no request and no resource.
+`Context` is subclassed for every kind of unit of work; `kinds.ContextStack` names the kind. Knows
+no app and no request.
 """
 
 from __future__ import annotations
 
 import sys
-import threading
 import warnings
 from contextvars import ContextVar, Token
 from threading import get_ident
 from time import monotonic
 from types import TracebackType
-from typing import Any, ClassVar, Generic, NoReturn, Self, TypeVar
+from typing import Any, ClassVar, NoReturn, Self
 
 from .ending import raise_errors
-from .errors import ContextEnded, ContextWarning, WrongContextError
+from .errors import (
+    ContextEnded,
+    ContextWarning,
+    WrongContextError,
+    callers_level,
+    thread_name,
+)
+from .held import Held, listed
+from .kinds import ContextStack
 from .lifecycle import TABLE, Event, State
-from .proxy import make_proxy
-from .unit import Unit
-
-C = TypeVar("C", bound="Context")
+from .loops import drive, drive_async
+from .scope import Scope
+from .unit import Unit, closing
 
 UNSET: Any = object()
 """Default of an exception argument: take the one that is being handled."""
@@ -34,47 +40,6 @@ _ON_PUSH: dict[State, tuple[State, bool]] = {
     if event in (Event.BEGIN, Event.BORROW)
 }
 _NEW, _CURRENT, _HELD, _ENDING, _ENDED = State
-
-
-class ContextStack(Generic[C]):
-    """One kind of context and the variable that says which one is current.
-
-    `ContextStack("database")` makes the kind; `class DatabaseContext(Context, stack=databases)` its
-    contexts.
-    """
-
-    def __init__(self, name: str, var: ContextVar[Any] | None = None) -> None:
-        self.name = name
-        # A cleared variable holds None: a copied Context cannot be given back the state "never
-        # set".
-        self.var: ContextVar[Any] = ContextVar(f"demijohn.{name}") if var is None else var
-        # Guards the decision who runs an end where somebody else than the owner might.
-        # Reentrant: the garbage collector may drop a hold while its thread is inside.
-        self.lock = threading.RLock()
-
-    @property
-    def current(self) -> C | None:
-        """The current context of this kind in the calling code, or None."""
-        context: C | None = self.var.get(None)
-        return context
-
-    def proxy(self, attribute: str | None = None) -> Any:
-        """An object that forwards everything to the current context's `attribute`.
-
-        Without `attribute` it forwards to the context itself.
-
-        Outside any context its use raises `RuntimeError`, which says where the code runs.
-        """
-        return make_proxy(
-            self.var,
-            attribute,
-            f"Working outside of {self.name} context.",
-            f"There is no current {self.name} context.",
-            f"Put this code under a pushed {self.name} context (`with`).",
-        )
-
-    def __repr__(self) -> str:
-        return f"<ContextStack {self.name!r}>"
 
 
 class _Borrow:
@@ -151,8 +116,17 @@ class Context:
             try:
                 self.on_exit(exc)
             except BaseException as error:
-                return [error]
-        return None
+                return self._close_unit(exc, [error])
+        return self._close_unit(exc, None)
+
+    def _close_unit(
+        self, exc: BaseException | None, errors: list[BaseException] | None
+    ) -> list[BaseException] | None:
+        """Close what is held and make the callbacks; adds what they raise."""
+        unit = self._unit
+        if unit is None or unit.awaits:
+            return errors
+        return [*(errors or ()), *drive(closing(self, unit, exc))]
 
     def _after_end(self) -> None:
         """Called when the variable is reset after an end."""
@@ -232,6 +206,35 @@ class Context:
         traceback: TracebackType | None,
     ) -> None:
         self.pop(exc_value)
+
+    async def __aenter__(self) -> Self:
+        self.push()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """`pop`, and then await the closing of async resources on the running loop."""
+        contexts = [ctx for ctx in (self, self._needed) if ctx is not None]
+        units = [(ctx, ctx._unit) for ctx in contexts if ctx._unit is not None]
+        for _, unit in units:
+            unit.awaits = True
+        try:
+            errors = [*(self._pop(exc_value) or ())]
+        finally:
+            for _, unit in units:
+                unit.awaits = False
+        for ctx, unit in units:
+            if ctx.ended:
+                token = ctx._var.set(ctx)
+                try:
+                    errors += await drive_async(closing(ctx, unit, exc_value))
+                finally:
+                    ctx._var.reset(token)
+        raise_errors(errors, f"Errors at the end of {self!r}")
 
     def _pop(self, exc: BaseException | None) -> list[BaseException] | None:
         var = self._var
@@ -347,11 +350,11 @@ class Context:
         """A pop where nothing was pushed: ends the context here if its push is still open."""
         if self._token is not None and self._state is _CURRENT:
             warnings.warn(
-                f"{self!r} was pushed in {_thread_name(self._thread)} and popped in"
-                f" {_thread_name(get_ident())}, in another Context. It ends here; the code that"
+                f"{self!r} was pushed in {thread_name(self._thread)} and popped in"
+                f" {thread_name(get_ident())}, in another Context. It ends here; the code that"
                 " pushed it still sees it, ended. Pop a context where it was pushed.",
                 ContextWarning,
-                stacklevel=_callers_level(),
+                stacklevel=callers_level(),
             )
             claimed, errors = self._end_foreign(exc)
             if claimed:
@@ -376,7 +379,7 @@ class Context:
                 return True, None
             self._state = _ENDING
         # The owner's token stays: a later pop in its own Context restores the variable there.
-        self._ended_by = f"a pop in {_thread_name(get_ident())}"
+        self._ended_by = f"a pop in {thread_name(get_ident())}"
         return True, self._end_here(exc)
 
     # -- holders -----------------------------------------------------------------------------------
@@ -419,6 +422,26 @@ class Context:
     def ended(self) -> bool:
         """Whether its life is over (a push would start a successor)."""
         return self._state is _ENDED
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether nothing went wrong; known at the end."""
+        return not self._failed
+
+    @property
+    def scope(self) -> Scope:
+        """Where its resources of lifetime `"app"` live."""
+        return self.stack.scope
+
+    @property
+    def callbacks_context(self) -> Context:
+        """The context whose end makes the callbacks that are registered here."""
+        return self
+
+    def held(self) -> list[Held]:
+        """The resources that are open in this context, first opened first."""
+        unit = self._unit
+        return [] if unit is None or unit.held is None else [*map(listed, unit.held.all())]
 
     def ended_error(self, wanted: str) -> ContextEnded:
         """The error for code that outlived the context and wanted more than plain data.
@@ -468,20 +491,3 @@ def _pop_needed(needed: Context | None, exc: BaseException | None) -> list[BaseE
 def _is_gone(needed: Context) -> bool:
     """Whether it has ended and no push of it is left anywhere."""
     return needed.ended and needed._token is None and not needed._borrows
-
-
-def _callers_level() -> int:
-    """The `stacklevel` of the code that called into this module, for a warning by the caller."""
-    level = 1
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename == __file__:
-        frame = frame.f_back
-        level += 1
-    return level
-
-
-def _thread_name(ident: int) -> str:
-    for thread in threading.enumerate():
-        if thread.ident == ident:
-            return f"thread {thread.name!r}"
-    return f"a thread that has ended ({ident})"

@@ -1,22 +1,34 @@
-"""What a context carries beyond being current: made when the first of it is asked for.
+"""What a context has beyond being current: made when the first of it is asked for.
 
-Most requests never have one. Resources and callbacks are `resources`' and `ending`'s, values
-`fields`', deadline and cancelling `cancel`'s; this only holds them, one slot on the context.
+Most requests never have one. Resources are `held`'s, callbacks `callbacks`', values `fields`'; this
+keeps them together, in one slot of the context, and says in which order they end.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+from .callbacks import Callbacks
+from .held import Holdings, Steps
+from .lifecycle import State
+
+_MOST_ROUNDS = 100
 
 
 class Unit:
     """The parts of one context that few contexts need."""
 
-    __slots__ = ("values",)
+    __slots__ = ("awaits", "callbacks", "held", "values")
 
     def __init__(self) -> None:
         #: Field -> value.
         self.values: dict[Any, Any] = {}
+        #: Its open resources; None before the first.
+        self.held: Holdings | None = None
+        self.callbacks = Callbacks()
+        #: Whether an `async with` closes what is held, after the pop.
+        self.awaits = False
 
 
 def unit_of(ctx: Any) -> Unit:
@@ -28,3 +40,38 @@ def unit_of(ctx: Any) -> Unit:
             if unit is None:
                 unit = ctx._unit = Unit()
     return unit
+
+
+def holdings_of(ctx: Any, ended: Callable[[], Exception]) -> Holdings:
+    """The holdings of a context in its present life; raises what `ended` makes after that."""
+    unit = unit_of(ctx)
+    held = unit.held
+    if held is None or held.over:
+        with ctx.stack.lock:
+            held = unit.held
+            if held is None or held.over:
+                state = ctx.state
+                if state is State.ENDED or (held is not None and state is not State.CURRENT):
+                    raise ended()
+                held = unit.held = Holdings()
+    return held
+
+
+def closing(ctx: Any, unit: Unit, exc: BaseException | None) -> Steps:
+    """The end of a unit: its resources, last opened first, then the callbacks that wait for it.
+
+    What a callback opens or registers is closed and called as well.
+    """
+    errors: list[BaseException] = []
+    for _ in range(_MOST_ROUNDS):
+        if unit.held is not None:
+            errors += yield from unit.held.closing(exc)
+        if unit.callbacks.pending():
+            for callback in unit.callbacks.take_pending(ctx.succeeded):
+                done, error = yield None, callback
+                if not done:
+                    errors.append(error)
+        elif unit.held is None or unit.held.finish():
+            return errors
+    errors.append(RuntimeError(f"Callbacks at the end of {ctx!r} register each other anew."))
+    return errors

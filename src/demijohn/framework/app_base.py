@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager
 from datetime import timedelta
+from functools import partial
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, AnyStr, NoReturn, TypeVar, cast
 
@@ -18,6 +20,8 @@ from werkzeug.routing import MapAdapter, RequestRedirect
 from demijohn import typing as ft
 
 from ..context.ending import raise_errors
+from ..context.resources import Lifetime, overridden
+from ..context.scope import Scope
 from ..http.coerce import coerce
 from ..http.debughelpers import FormDataRoutingRedirect
 from . import aio, ends, pipeline, urls
@@ -28,6 +32,7 @@ from .globals import _cv_request, g, request_ctx
 from .helpers import send_from_directory
 from .matching import Matcher
 from .plan import HOOKS, WATCHED, HookLists, Plans, is_async
+from .resources import ResourceDecorator, declaring
 from .wrappers import Request, Response
 
 if TYPE_CHECKING:
@@ -40,12 +45,30 @@ _CONTROLS |= {0x2028: r"\u2028", 0x2029: r"\u2029"}
 T = TypeVar("T")
 
 
+def _context_of(app: Any) -> AbstractContextManager[Any]:
+    context: AppContext = app.app_context()
+    return context
+
+
+def _declare(
+    app: Any,
+    function: Any = None,
+    /,
+    *,
+    lifetime: Lifetime = "context",
+    transaction: Any = None,
+    dirty: Any = None,
+) -> Any:
+    return declaring(app, function, lifetime, transaction, dirty)
+
+
 class AppBase(AppSetup):
     """An application's behaviour in requests and contexts; no servers, clients, commands."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._plans = Plans(self, AppBase)
         self._matcher = Matcher()
+        self._scope = Scope(self, _context_of)
         super().__init__(*args, **kwargs)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -58,7 +81,7 @@ class AppBase(AppSetup):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # A copy (`copy.copy`) shares the containers, as in Flask; plans belong to one application.
-        vars(self).update(state, _matcher=Matcher())
+        vars(self).update(state, _matcher=Matcher(), _scope=Scope(self, _context_of))
         self._plans = Plans(self, AppBase)
 
     def _forget(self, name: str) -> None:
@@ -85,6 +108,32 @@ class AppBase(AppSetup):
     def request_context(self, environ: WSGIEnvironment) -> RequestContext:
         """Make a request context for a WSGI environ; an edge does so for each request."""
         return RequestContext(self, environ)
+
+    # -- resources ----------------------------------------------------------------------------
+
+    @property
+    def resource(self) -> ResourceDecorator:
+        """`demijohn.resource` for this application alone: `@app.resource(lifetime="app")`.
+
+        In a context of another application its use raises `RuntimeError`.
+        """
+        return cast("ResourceDecorator", partial(_declare, self))
+
+    def override(self, resource: object, fake: Any) -> AbstractContextManager[None]:
+        """Have a resource stand for `fake` in this application: `with app.override(conn, fake):`.
+
+        For tests. It holds in every context and thread, also where the resource is open already;
+        nothing is opened and the fake is not closed.
+        """
+        return overridden(resource, self, fake)
+
+    def close(self) -> None:
+        """Close the resources of lifetime `app` in this process; a later use opens them again.
+
+        A server's end does this, else the exit of the process. Raises what the closings raise,
+        several errors as one group.
+        """
+        self._scope.close()
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         """The URL adapter of a request, or outside of one; see `urls.create_url_adapter`."""

@@ -11,6 +11,7 @@ from ..context.errors import ContextEnded
 from ..context.lifecycle import State
 from ..context.namespace import Namespace
 from ..context.proxy import UNMADE
+from ..context.scope import Scope
 from ..context.stack import Context
 from . import ends
 from .globals import app_stack, current_app_ctx, reset_app_ctx, set_app_ctx
@@ -141,6 +142,7 @@ class AppContext(Context, stack=app_stack):
             and self._state is _CURRENT
             and self._borrows is None
             and self._holds is None
+            and self._unit is None
             and not app.teardown_appcontext_funcs
             and not appcontext_tearing_down.receivers
             and not appcontext_popped.receivers
@@ -165,7 +167,10 @@ class AppContext(Context, stack=app_stack):
     def _idle(self) -> bool:
         app = self.app
         return not (
-            app.teardown_appcontext_funcs or appcontext_tearing_down.receivers or self._overridden()
+            self._unit is not None
+            or app.teardown_appcontext_funcs
+            or appcontext_tearing_down.receivers
+            or self._overridden()
         )
 
     def _overridden(self) -> bool:
@@ -174,7 +179,16 @@ class AppContext(Context, stack=app_stack):
         return type(app).do_teardown_appcontext is not app._plans.own_teardown
 
     def _run_end(self, exc: BaseException | None) -> list[BaseException] | None:
-        return cast("list[BaseException]", self._teardown(exc, True))
+        return self._close_unit(exc, cast("list[BaseException]", self._teardown(exc, True)))
+
+    @property
+    def succeeded(self) -> bool:
+        return self.outcome == "ok"
+
+    @property
+    def scope(self) -> Scope:
+        scope: Scope = self.app._scope
+        return scope
 
     def _teardown(self, exc: BaseException | None, inline: bool) -> ends.Errors:
         app = self.app

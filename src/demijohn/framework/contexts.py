@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from werkzeug.exceptions import HTTPException
 
 from ..context.errors import ContextEnded
+from ..context.held import Held
 from ..context.lifecycle import State
 from ..context.proxy import UNMADE
+from ..context.scope import Scope
 from ..context.stack import Context
 from ..http.request import assemble
 from . import ends
@@ -41,8 +43,6 @@ from .wrappers import Request
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
     from werkzeug.routing import MapAdapter
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 _CLOSE = Request.close
 _NEW, _CURRENT, _ENDING, _ENDED = State.NEW, State.CURRENT, State.ENDING, State.ENDED
@@ -199,6 +199,26 @@ class RequestContext(Context, stack=request_stack):
         if freeze is not None:
             freeze(make_error)
 
+    # -- resources ----------------------------------------------------------------------------
+
+    @property
+    def succeeded(self) -> bool:
+        return self._outcome == "ok" and not getattr(self, "_failed", False)
+
+    @property
+    def scope(self) -> Scope:
+        scope: Scope = self.app._scope
+        return scope
+
+    @property
+    def callbacks_context(self) -> Context:
+        return self.app_ctx or self
+
+    def held(self) -> list[Held]:
+        """What is open in this request: its own resources, then those of its app context."""
+        below = self.app_ctx
+        return super().held() + ([] if below is None else below.held())
+
     # -- what the pipeline asks ---------------------------------------------------------------
 
     def _is_observed(self, app: Any) -> bool:
@@ -298,7 +318,7 @@ class RequestContext(Context, stack=request_stack):
             if self._parent is None:
                 self.app._plans.current(self.app)
                 errors = cast("list[BaseException]", self._teardown(exc, True))
-            return self._close_request(errors)
+            return self._close_request(self._close_unit(exc, errors))
         finally:
             if token is not None:
                 reset_app_ctx(token)
@@ -403,6 +423,10 @@ class RequestContext(Context, stack=request_stack):
                     set_app_ctx(self.app_ctx)
                 ran = self._teardown(exc, inline)
                 errors = ran if type(ran) is list else (yield from ran)
+            if self._unit is not None:
+                more = yield from ends.close_unit(self, exc, inline)
+                errors = [*(errors or ()), *more]
+            looked_at = looked_at or (own is not None and own._unit is not None)
             request = self.request
             if (
                 request._form_loaded
@@ -424,6 +448,9 @@ class RequestContext(Context, stack=request_stack):
                 ran = own._teardown(exc, inline)
                 more = ran if type(ran) is list else (yield from ran)
                 if more:
+                    errors = [*(errors or ()), *more]
+                if own._unit is not None:
+                    more = yield from ends.close_unit(own, exc, inline)
                     errors = [*(errors or ()), *more]
                 reset_app_ctx(token)
             own._token = None
@@ -453,33 +480,3 @@ class RequestContext(Context, stack=request_stack):
         except HTTPException:  # a host that is not trusted
             url = request.path
         return f"<{type(self).__name__} {url!r} [{request.method}] of {self.app.name}>"
-
-
-# -- what users call ------------------------------------------------------------------------------
-
-
-def has_request_context() -> bool:
-    """Whether a request context is current, so that `request` and `session` can be used."""
-    return current_request_ctx(None) is not None
-
-
-def has_app_context() -> bool:
-    """Whether an application context is current, so that `current_app` and `g` can be used."""
-    return current_app_ctx(None) is not None
-
-
-def after_this_request(f: F) -> F:
-    """Call `f(response)` when this request's view has returned; what it returns is the response.
-
-    Raises `RuntimeError` outside a request and `ContextEnded` when the request is over.
-    """
-    ctx = current_request_ctx(None)
-    if ctx is None:
-        raise RuntimeError(
-            "'after_this_request' can only be used when a request context is active, such as in a"
-            " view function."
-        )
-    if ctx.ended:
-        raise ctx.ended_error("register a function after this request")
-    ctx._after_request_functions.append(f)
-    return f

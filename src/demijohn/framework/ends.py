@@ -9,7 +9,9 @@ import sys
 from collections.abc import Callable, Generator
 from typing import Any, TypeAlias
 
-from .pipeline import Call
+from ..context.loops import drive
+from ..context.unit import closing
+from .pipeline import Call, Part
 from .plan import Lists
 from .signals import appcontext_tearing_down, request_tearing_down
 
@@ -95,3 +97,19 @@ def _send_end(
 def handled_exception() -> BaseException | None:
     """The exception that the calling code is handling, if any."""
     return sys.exc_info()[1]
+
+
+def close_unit(ctx: Any, exc: BaseException | None, inline: bool) -> Part:
+    """Close what a context holds and make its callbacks; what they raised."""
+    steps = closing(ctx, ctx._unit, exc)
+    if inline:
+        return drive(steps)
+    reply: Any = None
+    try:
+        while True:
+            _, call = steps.send(reply)
+            reply = yield Call(call, ())
+    except StopIteration as stop:
+        return stop.value
+    finally:
+        reply = None

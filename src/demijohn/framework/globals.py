@@ -8,8 +8,8 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import Any
 
+from ..context.kinds import ContextStack
 from ..context.proxy import make_proxy
-from ..context.stack import ContextStack
 
 _cv_app: ContextVar[Any] = ContextVar("demijohn.app_ctx")
 _cv_request: ContextVar[Any] = ContextVar("demijohn.request_ctx")

@@ -6,9 +6,10 @@ Each reads the current contexts and hands over to the application or to `http`.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from datetime import datetime
 from functools import cache
-from typing import IO, Any, NoReturn
+from typing import IO, Any, NoReturn, TypeVar
 
 import werkzeug.utils
 from werkzeug.exceptions import abort as werkzeug_abort
@@ -19,6 +20,35 @@ from .globals import _cv_app, _cv_request, current_app, request, request_ctx, se
 from .signals import message_flashed
 from .streams import stream_with_context as stream_with_context
 from .wrappers import Response
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def has_request_context() -> bool:
+    """Whether a request context is current, so that `request` and `session` can be used."""
+    return _cv_request.get(None) is not None
+
+
+def has_app_context() -> bool:
+    """Whether an application context is current, so that `current_app` and `g` can be used."""
+    return _cv_app.get(None) is not None
+
+
+def after_this_request(f: F) -> F:
+    """Call `f(response)` when this request's view has returned; what it returns is the response.
+
+    Raises `RuntimeError` outside a request and `ContextEnded` when the request is over.
+    """
+    ctx = _cv_request.get(None)
+    if ctx is None:
+        raise RuntimeError(
+            "'after_this_request' can only be used when a request context is active, such as in a"
+            " view function."
+        )
+    if ctx.ended:
+        raise ctx.ended_error("register a function after this request")
+    ctx._after_request_functions.append(f)
+    return f
 
 
 def make_response(*args: Any) -> Response:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..context.stepping import Steps
 from ..framework.globals import current_app_ctx, current_request_ctx
 from ..framework.pipeline import Raised, serve_request
+from ..framework.resources import release_for_stream
 from ..http.response import finish
 from .drivers import CLIENT_KEY, enclosing, hand_out, report_errors
 
@@ -62,6 +63,8 @@ def _serve(
         else:
             body = answer(environ, start_response)
             plain = isinstance(body, (list, tuple))
+        if not plain:
+            _release(app, ctx, environ)
     except BaseException as error:
         _end(app, ctx, environ, request, error)
         raise
@@ -85,6 +88,15 @@ def _serve(
     finally:
         # From CPython 3.12 on the frames of a `Raised` error lead here: it must not stay.
         answer = body = None
+
+
+def _release(app: Any, ctx: Any, environ: WSGIEnvironment) -> None:
+    """Give back what need not be held while the body streams."""
+    below = ctx.app_ctx
+    if ctx._unit is not None or (below is not None and below._unit is not None):
+        errors = release_for_stream(ctx)
+        if errors:
+            report_errors(app, environ.get(CLIENT_KEY), errors, repr(ctx))
 
 
 def _end(

@@ -1,0 +1,78 @@
+"""A kind of context: its name, the variable that holds the current one, proxies and resources.
+
+What a context is, is `stack`'s.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, Generic, TypeVar
+
+from .proxy import make_proxy
+from .resources import Declare, Lifetime, Resource, present
+from .scope import Scope
+
+C = TypeVar("C")
+
+
+class ContextStack(Generic[C]):
+    """One kind of context and the variable that says which one is current.
+
+    `ContextStack("database")` makes the kind; `class DatabaseContext(Context, stack=databases)` its
+    contexts.
+    """
+
+    def __init__(self, name: str, var: ContextVar[Any] | None = None) -> None:
+        self.name = name
+        # A cleared variable holds None: a copied Context cannot be given back the state "never
+        # set".
+        self.var: ContextVar[Any] = ContextVar(f"demijohn.{name}") if var is None else var
+        # Guards the decision who runs an end where somebody else than the owner might.
+        # Reentrant: the garbage collector may drop a hold while its thread is inside.
+        self.lock = threading.RLock()
+        self.scope = Scope(self)
+
+    @property
+    def current(self) -> C | None:
+        """The current context of this kind in the calling code, or None."""
+        context: C | None = self.var.get(None)
+        return context
+
+    def proxy(self, attribute: str | None = None) -> Any:
+        """An object that forwards everything to the current context's `attribute`.
+
+        Without `attribute` it forwards to the context itself.
+
+        Outside any context its use raises `RuntimeError`, which says where the code runs.
+        """
+        return make_proxy(
+            self.var,
+            attribute,
+            f"Working outside of {self.name} context.",
+            f"There is no current {self.name} context.",
+            f"Put this code under a pushed {self.name} context (`with`).",
+        )
+
+    def resource(
+        self,
+        *,
+        lifetime: Lifetime = "context",
+        transaction: Callable[[Any, Any], object] | None = None,
+        dirty: Callable[[Any], object] | None = None,
+    ) -> Declare:
+        """Declare a resource of these contexts; see `demijohn.resource`."""
+
+        def declare(function: Callable[[], Any]) -> Any:
+            outside = f"Working outside of {self.name} context."
+            find = self._find
+            return present(Resource(function, find, outside, lifetime, transaction, dirty))
+
+        return declare
+
+    def _find(self, lifetime: Lifetime) -> C | None:
+        return self.current
+
+    def __repr__(self) -> str:
+        return f"<ContextStack {self.name!r}>"

@@ -1,0 +1,201 @@
+"""Resources and callbacks of application contexts, as users write them.
+
+The application's part of `context.resources`: which context holds a resource for a lifetime, and
+what the edge gives back before a body streams.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from functools import partial
+from typing import Any, Protocol, TypeVar, overload
+
+from ..context.errors import outside_message
+from ..context.held import Held
+from ..context.loops import drive
+from ..context.resources import (
+    AsyncResource,
+    Declare,
+    Lifetime,
+    Released,
+    Resource,
+    present,
+    releasing_clean,
+)
+from ..context.unit import unit_of
+from .globals import current_app_ctx, current_request_ctx
+
+T = TypeVar("T")
+
+_OUTSIDE = "Working outside of application context."
+
+
+def find(lifetime: Lifetime) -> Any:
+    """The context that holds a resource of this lifetime for the calling code, None outside.
+
+    `view` and `body` belong to the request, where its application context is the current one.
+    """
+    below = current_app_ctx(None)
+    if lifetime == "view" or lifetime == "body":
+        ctx = current_request_ctx(None)
+        if ctx is not None and ctx.app_ctx is below:
+            return ctx
+    return below
+
+
+class ResourceDecorator(Protocol):
+    """What `app.resource` is: `resource`, for one application."""
+
+    @overload
+    def __call__(self, function: Callable[[], AbstractContextManager[T]], /) -> T: ...
+    @overload
+    def __call__(self, function: Callable[[], Iterator[T]], /) -> T: ...
+    @overload
+    def __call__(
+        self, function: Callable[[], AbstractAsyncContextManager[T]], /
+    ) -> AsyncResource[T]: ...
+    @overload
+    def __call__(self, function: Callable[[], AsyncIterator[T]], /) -> AsyncResource[T]: ...
+    @overload
+    def __call__(
+        self,
+        *,
+        lifetime: Lifetime = "context",
+        transaction: Callable[[Any, Any], object] | None = None,
+        dirty: Callable[[Any], object] | None = None,
+    ) -> Declare: ...
+
+
+@overload
+def resource(function: Callable[[], AbstractContextManager[T]], /) -> T: ...
+@overload
+def resource(function: Callable[[], Iterator[T]], /) -> T: ...
+@overload
+def resource(function: Callable[[], AbstractAsyncContextManager[T]], /) -> AsyncResource[T]: ...
+@overload
+def resource(function: Callable[[], AsyncIterator[T]], /) -> AsyncResource[T]: ...
+@overload
+def resource(
+    *,
+    lifetime: Lifetime = "context",
+    transaction: Callable[[Any, Any], object] | None = None,
+    dirty: Callable[[Any], object] | None = None,
+) -> Declare: ...
+def resource(
+    function: Callable[[], Any] | None = None,
+    /,
+    *,
+    lifetime: Lifetime = "context",
+    transaction: Callable[[Any, Any], object] | None = None,
+    dirty: Callable[[Any], object] | None = None,
+) -> Any:
+    """Declare what is opened at its first use in a context, once, and closed at that context's end.
+
+        @resource(lifetime="view", dirty=lambda c: c.in_transaction)
+        def conn() -> Iterator[sqlite3.Connection]:
+            with closing(sqlite3.connect(current_app.config["DATABASE"])) as c:
+                yield c
+
+        conn.execute("select 1")
+
+    Decorates a generator function that yields once, or a function that returns a context manager.
+    The name then stands for the value, typed as such. What the function needs it takes from
+    `current_app`; no application need exist yet. An error that ended the context is raised at the
+    `yield`; code after it runs at a good end only. Async ones are awaited: `c = await conn`.
+
+    Args:
+        lifetime: how long it stays open; see `demijohn.context.Lifetime`.
+        transaction: `transaction(value, events)` is called at each opening; it has `events.begun`,
+            `events.committed` and `events.rolled_back` called, for `on_commit`.
+        dirty: whether a value holds work that a release would lose. Such a one is not released.
+
+    Raises `RuntimeError` when used outside a context, and `ContextEnded` after the context's end.
+    """
+    return declaring(None, function, lifetime, transaction, dirty)
+
+
+def declaring(
+    owner: Any,
+    function: Callable[[], Any] | None,
+    lifetime: Lifetime,
+    transaction: Callable[[Any, Any], object] | None,
+    dirty: Callable[[Any], object] | None,
+) -> Any:
+    """The declared name, or the decorator that makes it; `owner` is the application it is for."""
+
+    def declare(function: Callable[[], Any]) -> Any:
+        return present(
+            Resource(function, find, _OUTSIDE, lifetime, transaction, dirty, owner=owner)
+        )
+
+    return declare if function is None else declare(function)
+
+
+def released(*resources: object) -> Released:
+    """Hold nothing while the block waits: `with released():`, `async with released():`.
+
+    Gives back the open resources of lifetime `view`, or those that are named; each is opened again
+    at its next use. Raises `DirtyResource`, and gives nothing back, where one holds work that is
+    neither committed nor rolled back.
+
+    Raises `RuntimeError` outside a context.
+    """
+    return Released(_current(), resources)
+
+
+def held_resources() -> list[Held]:
+    """What is open in the current context, with age and opener; first opened first."""
+    held: list[Held] = _current()[0].held()
+    return held
+
+
+def on_commit(function: Callable[..., object], /, *args: Any, **kwargs: Any) -> None:
+    """Call `function(*args, **kwargs)` once what this code does is kept for sure.
+
+    Right after the commit of the innermost open transaction of this context, never after its
+    rollback. Without an open transaction: at the context's end, if its outcome is `ok`.
+
+    Raises `RuntimeError` outside a context and `ContextEnded` after its end.
+    """
+    ctx = _registering("register a function on commit")
+    unit_of(ctx).callbacks.on_commit(partial(_call, ctx.app, function, args, kwargs))
+
+
+def on_end(function: Callable[..., object], /, *args: Any, **kwargs: Any) -> None:
+    """Call `function(*args, **kwargs)` at the context's end, whatever its outcome.
+
+    After its resources are closed; what the function opens is closed after it. Functions run in the
+    order of their registration, and an error in one keeps none from running.
+
+    Raises `RuntimeError` outside a context and `ContextEnded` after its end.
+    """
+    ctx = _registering("register a function on end")
+    unit_of(ctx).callbacks.on_end(partial(_call, ctx.app, function, args, kwargs))
+
+
+def _registering(wanted: str) -> Any:
+    ctx = current_app_ctx(None)
+    if ctx is None:
+        raise RuntimeError(outside_message(_OUTSIDE, "This code registers a callback on it."))
+    if ctx.ended:
+        raise ctx.ended_error(wanted)
+    return ctx
+
+
+def _call(app: Any, function: Callable[..., object], args: Any, kwargs: Any) -> object:
+    return app.ensure_sync(function)(*args, **kwargs)
+
+
+def _current() -> list[Any]:
+    """The contexts that hold the calling code's resources, the request's first."""
+    below = current_app_ctx(None)
+    if below is None:
+        raise RuntimeError(outside_message(_OUTSIDE, "This code asks for its resources."))
+    above = find("view")
+    return [below] if above is below else [above, below]
+
+
+def release_for_stream(ctx: Any) -> list[BaseException]:
+    """Give back what the request need not hold while its body streams; what that raised."""
+    return drive(releasing_clean((ctx, ctx.app_ctx)))
