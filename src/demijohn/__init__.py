@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from .application import Demijohn as Demijohn
     from .application import Flask as Flask
     from .compat.alias import install_as_flask as install_as_flask
+    from .context.carrier import CarrierError as CarrierError
+    from .framework.carrying import ContextField as ContextField
     from .framework.config import Config as Config
     from .framework.copies import copy_current_request_context as copy_current_request_context
     from .framework.helpers import abort as abort
@@ -65,6 +67,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "application": ("Blueprint", "Demijohn", "Flask"),
     "compat.alias": ("install_as_flask",),
+    "context.carrier": ("CarrierError",),
+    "framework.carrying": ("ContextField",),
     "framework.config": ("Config",),
     "framework.copies": ("copy_current_request_context",),
     "framework.globals": ("app_ctx", "current_app", "g", "request", "request_ctx", "session"),

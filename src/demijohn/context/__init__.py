@@ -16,7 +16,9 @@ A custom context in eight lines:
 `with DatabaseContext(): current_db.execute(...)` then works in any program, with or without HTTP.
 """
 
+from .carrier import CarrierError, plain
 from .errors import ContextEnded, ContextWarning, SessionReadOnly, WrongContextError
+from .fields import ContextField
 from .kinds import ContextStack
 from .lifecycle import State
 from .namespace import Namespace
@@ -24,8 +26,10 @@ from .proxy import Proxy
 from .stack import Context, Hold
 
 __all__ = (
+    "CarrierError",
     "Context",
     "ContextEnded",
+    "ContextField",
     "ContextStack",
     "ContextWarning",
     "Hold",
@@ -34,4 +38,5 @@ __all__ = (
     "SessionReadOnly",
     "State",
     "WrongContextError",
+    "plain",
 )

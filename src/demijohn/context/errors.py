@@ -95,6 +95,14 @@ def outside_message(first_line: str, need: str, remedy: str | None = None) -> st
     return f"{first_line}\n\n{need} This code runs {place.where}.\n{remedy or place.remedy}"
 
 
+def stays_here(context: str, instead: str) -> str:
+    """The text of the error for a context that is to be pickled or copied."""
+    return (
+        f"{context} cannot be pickled or copied: what it holds belongs to this process and to one"
+        f" piece of work.\n{instead}"
+    )
+
+
 def _is_importing(frame: FrameType | None) -> bool:
     """Whether the import system is below this frame, before any thread's or task's start."""
     while frame is not None:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Generic, TypeVar
+from weakref import WeakValueDictionary
 
 from .proxy import make_proxy
 from .resources import Declare, Lifetime, Resource, present
@@ -33,6 +34,8 @@ class ContextStack(Generic[C]):
         # Reentrant: the garbage collector may drop a hold while its thread is inside.
         self.lock = threading.RLock()
         self.scope = Scope(self)
+        #: The fields that carry, by name: see `fields`.
+        self.carrying: WeakValueDictionary[str, Any] = WeakValueDictionary()
 
     @property
     def current(self) -> C | None:

@@ -20,6 +20,7 @@ from .errors import (
     ContextWarning,
     WrongContextError,
     callers_level,
+    stays_here,
     thread_name,
 )
 from .held import Held, listed
@@ -65,6 +66,7 @@ class Context:
     """
 
     stack: ClassVar[ContextStack[Any]]
+    _instead: ClassVar[str] = "Hand over plain data, and push a context of its own there."
 
     # Defaults on the class keep construction to what the subclass sets itself.
     _var: ClassVar[ContextVar[Any]]
@@ -455,6 +457,10 @@ class Context:
             "This code outlived it. Start the work with `copy_current_request_context` or under"
             " `with app.app_context():`, so that it has a context of its own."
         )
+
+    def __reduce__(self) -> NoReturn:
+        # Asked by pickle, `copy.copy` and `copy.deepcopy`.
+        raise TypeError(stays_here(repr(self), self._instead))
 
 
 class Hold:

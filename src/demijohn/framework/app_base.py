@@ -27,6 +27,7 @@ from ..http.debughelpers import FormDataRoutingRedirect
 from . import aio, ends, pipeline, urls
 from .app_contexts import AppContext
 from .app_setup import AppSetup
+from .carrying import fill_from
 from .contexts import RequestContext
 from .globals import _cv_request, g, request_ctx
 from .helpers import send_from_directory
@@ -101,9 +102,16 @@ class AppBase(AppSetup):
 
     # -- contexts -----------------------------------------------------------------------------
 
-    def app_context(self) -> AppContext:
-        """Make an application context; use it with `with`."""
-        return AppContext(self)
+    def app_context(self, *, carrier: dict[str, Any] | None = None) -> AppContext:
+        """Make an application context; use it with `with`.
+
+        `carrier` is what `app_ctx.carrier()` gave in another process: its values are in `g` and in
+        the fields then. `CarrierError` when it cannot be read.
+        """
+        ctx = AppContext(self)
+        if carrier is not None:
+            fill_from(ctx, carrier)
+        return ctx
 
     def request_context(self, environ: WSGIEnvironment) -> RequestContext:
         """Make a request context for a WSGI environ; an edge does so for each request."""

@@ -14,6 +14,7 @@ from ..context.proxy import UNMADE
 from ..context.scope import Scope
 from ..context.stack import Context
 from . import ends
+from .carrying import INSTEAD, carrier_of
 from .globals import app_stack, current_app_ctx, reset_app_ctx, set_app_ctx
 from .signals import appcontext_popped, appcontext_pushed, appcontext_tearing_down
 
@@ -72,6 +73,8 @@ class AppContext(Context, stack=app_stack):
                 if getattr(cls, name) is getattr(AppContext, name):
                     setattr(cls, name, getattr(Context, name))
 
+    _instead = INSTEAD
+
     def __init__(self, app: Any) -> None:
         self.app = app
         self._g = UNMADE
@@ -103,6 +106,14 @@ class AppContext(Context, stack=app_stack):
     @url_adapter.setter
     def url_adapter(self, adapter: MapAdapter | None) -> None:
         self._adapter = adapter
+
+    def carrier(self) -> dict[str, Any]:
+        """The values declared to carry, for another process: a dict that JSON gives back unchanged.
+
+        `app.app_context(carrier=...)` opens a context with them there. Raises `TypeError`, with the
+        name in it, for a value in `g` that is not plain data.
+        """
+        return carrier_of(self)
 
     @property
     def outcome(self) -> str | None:

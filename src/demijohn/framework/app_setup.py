@@ -28,6 +28,7 @@ from ..http.sessions import SecureCookieSessionInterface, SessionInterface
 from ..http.templating import Environment
 from . import registry, urls
 from .app_contexts import _AppCtxGlobals
+from .carrying import check_names
 from .config import DEFAULTS, Config, ConfigAttribute, get_debug_flag
 from .error_handlers import find_error_handler
 from .globals import _cv_app, _cv_request, g, request, session
@@ -144,6 +145,8 @@ class AppSetup(Scaffold):
         self.subdomain_matching = subdomain_matching
         self.endpoint_sites: dict[str, Site] = {}
         self.blueprint_sites: dict[str, Site] = {}
+        #: Names in `g`, in the order of their declaration.
+        self._carried_names: dict[str, None] = {}
         self._got_first_request = False
 
     if TYPE_CHECKING:
@@ -317,6 +320,16 @@ class AppSetup(Scaffold):
         """Call `f(exc)` at the end of each application context."""
         self.teardown_appcontext_funcs.append(f)
         return f
+
+    @setupmethod
+    def carry(self, *names: str) -> None:
+        """Declare names in `g` whose values go into children and carriers.
+
+        The values must be plain data then (see `demijohn.context.carrier.plain`). A name may be
+        declared more than once. Raises `TypeError` or `ValueError` for what is no name.
+        """
+        check_names(names)
+        self._carried_names.update(dict.fromkeys(names))
 
     @setupmethod
     def shell_context_processor(self, f: T_shell_context_processor) -> T_shell_context_processor:

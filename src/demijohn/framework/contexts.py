@@ -21,6 +21,7 @@ from ..context.stack import Context
 from ..http.request import assemble
 from . import ends
 from .app_contexts import AppContext, name_edge
+from .carrying import INSTEAD
 from .copies import Share, Sharing, session_read_only
 from .globals import (
     current_app_ctx,
@@ -76,6 +77,7 @@ class RequestContext(Context, stack=request_stack):
     )
 
     # What few requests set and no edge reads stands on the class.
+    _instead = INSTEAD
     flashes: list[tuple[str, str]] | None = None
     _parent: RequestContext | None = None
 

@@ -26,7 +26,8 @@ app_stack: ContextStack[Any] = ContextStack("app", _cv_app)
 request_stack: ContextStack[Any] = ContextStack("request", _cv_request)
 
 # The first lines are Flask's: users and tools search for them.
-_NO_APP = ("Working outside of application context.", "This code needs the current application.")
+NO_APP = "Working outside of application context."
+_NO_APP = (NO_APP, "This code needs the current application.")
 _NO_REQUEST = (
     "Working outside of request context.",
     "This code needs an active HTTP request.",
