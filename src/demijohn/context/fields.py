@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, ClassVar, Generic, TypeVar
 
 from .carrier import plain
@@ -172,9 +173,12 @@ def _claim_name(field: ContextField[Any]) -> None:
 def _declared_at() -> str:
     """`file:line` of the nearest caller outside this package."""
     frame = sys._getframe(1)
-    while (
-        frame.f_back is not None
-        and str(frame.f_globals.get("__name__")).partition(".")[0] == _PACKAGE
-    ):
+    while frame.f_back is not None and _passes_on(frame):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def _passes_on(frame: FrameType) -> bool:
+    # `ContextField[str](...)` is called from `typing`.
+    module = str(frame.f_globals.get("__name__"))
+    return module == "typing" or module.partition(".")[0] == _PACKAGE
