@@ -7,7 +7,7 @@ from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from ..context.errors import ContextEnded
+from ..context.errors import ContextEnded, thread_name
 from ..context.lifecycle import State
 from ..context.namespace import Namespace
 from ..context.proxy import UNMADE
@@ -15,8 +15,15 @@ from ..context.scope import Scope
 from ..context.stack import Context
 from . import ends
 from .carrying import INSTEAD, carrier_of
-from .globals import app_stack, current_app_ctx, reset_app_ctx, set_app_ctx
+from .globals import (
+    app_stack,
+    current_app_ctx,
+    current_request_ctx,
+    reset_app_ctx,
+    set_app_ctx,
+)
 from .signals import appcontext_popped, appcontext_pushed, appcontext_tearing_down
+from .sites import Site
 
 if TYPE_CHECKING:
     from werkzeug.routing import MapAdapter
@@ -51,6 +58,7 @@ class AppContext(Context, stack=app_stack):
         "_failed",
         "_g",
         "_holds",
+        "_made_at",
         "_made_at_edge",
         "_outcome",
         "_state",
@@ -61,6 +69,8 @@ class AppContext(Context, stack=app_stack):
     )
 
     if TYPE_CHECKING:
+        _made_at: Site
+        """The line that called `app.app_context()`, if it had arguments or was nested."""
         _made_at_edge: bool
         _outcome: str | None
         """What the request that brought this context tells of the end of both."""
@@ -217,6 +227,34 @@ class AppContext(Context, stack=app_stack):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.app.name}>"
+
+
+def nest(app: Any, policy: str) -> AppContext:
+    """The context for `with app.app_context()` under a policy: see `AppBase.app_context`."""
+    if policy not in ("new", "join", "error"):
+        raise ValueError(f"nested={policy!r}: one of 'new', 'join' and 'error'.")
+    outer: AppContext | None = current_app_ctx(None)
+    if policy != "new" and outer is not None and outer.app is app and not outer.ended:
+        if policy == "join":
+            return outer
+        raise RuntimeError(
+            f"An application context of {app.name!r} is current already: {_origin(outer)}.\n"
+            'Use that one, or say what nesting is to do: `app.app_context(nested="join")` for the'
+            ' same context, `nested="new"` for one with its own `g`, resources and end.'
+        )
+    ctx = AppContext(app)
+    ctx._made_at = Site.caller()
+    return ctx
+
+
+def _origin(ctx: AppContext) -> str:
+    """Where a current context comes from, as far as that was noted."""
+    request = current_request_ctx(None)
+    if request is not None and request.app_ctx is ctx:
+        return f"that of {request!r}"
+    made_at = getattr(ctx, "_made_at", None)
+    where = f"made at {made_at}, " if made_at else ""
+    return f"{where}pushed in {thread_name(getattr(ctx, '_thread', 0))}"
 
 
 def name_edge(ctx: Context) -> None:

@@ -284,7 +284,10 @@ class RequestContext(Context, stack=request_stack):
             if needed is not None and needed.ended:
                 needed = self._own_app_ctx
         if needed is None:
-            needed = self._own_app_ctx = self.app.app_context()
+            app = self.app
+            # Not by its `app_context()`, unless overridden: that asks what nesting is to do.
+            needed = app.app_context() if app._plans.overrides.app_context else AppContext(app)
+            self._own_app_ctx = needed
         needed.push()
         self.app_ctx = needed
         return needed
