@@ -13,7 +13,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from .carrier import plain
 from .errors import outside_message
-from .stack import Context, ContextStack
+from .kinds import ContextStack
+from .stack import Context
 from .unit import unit_of
 
 T = TypeVar("T")
