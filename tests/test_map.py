@@ -7,24 +7,28 @@ from pathlib import Path
 
 import pytest
 
-from tools.promises import MAP, MapError, Row, belongs, problems, read_map
+from tools.promises import KINDS, MAP, MapError, Row, belongs, problems, read_map
 
 pytest_plugins = ["pytester"]
 
 FILLER = "".join(
-    f'[[promise]]\nid = {number}\ntitle = "t"\ndue = 9\ntests = []\n' for number in range(2, 17)
+    f'[[{kind}]]\nid = {number}\ntitle = "t"\ndue = 9\ntests = []\n'
+    for kind, ids in KINDS.items()
+    for number in ids
+    if (kind, number) != ("promise", 1)
 )
 
 
 def row(due: int = 2, *tests: str) -> Row:
-    return Row(1, "", "title", due, tests)
+    return Row("promise", 1, "", "title", due, tests)
 
 
 def test_the_map_of_this_repository_is_well_formed() -> None:
-    """The project's own map names each promise and is read without complaint."""
+    """The project's own map names each promise, need and invariant: read without complaint."""
     current, rows = read_map(MAP.read_text())
     assert current >= 2
-    assert {row.promise for row in rows} == set(range(1, 17))
+    for kind, ids in KINDS.items():
+        assert {row.number for row in rows if row.kind == kind} == set(ids)
 
 
 def test_a_due_row_whose_tests_pass_is_fine() -> None:
@@ -103,7 +107,8 @@ def test_two_rows_of_one_name_are_refused() -> None:
     with pytest.raises(MapError, match="two rows"):
         read_map("current = 2\n" + one + one + FILLER)
     other = one + 'part = "p"\n'
-    assert len(read_map("current = 2\n" + one + other + FILLER)[1]) == 17
+    expected = sum(map(len, KINDS.values())) + 1
+    assert len(read_map("current = 2\n" + one + other + FILLER)[1]) == expected
 
 
 SUITE = """

@@ -1,4 +1,4 @@
-"""Check that every promise that is due has tests, and that they run and pass.
+"""Check that every promise, need and invariant that is due has tests, which run and pass.
 
 `python -m tools.promises` runs the tests that `tests/map.toml` names and checks their outcomes;
 `--outcomes FILE` takes the outcomes of a run that was made already (see `tools/outcomes.py`). A row
@@ -20,7 +20,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 MAP = ROOT / "tests" / "map.toml"
-PROMISES = range(1, 17)
+# The rows there must be: the table's name -> the ids.
+KINDS: Mapping[str, tuple[int, ...]] = {
+    "promise": tuple(range(1, 17)),
+    "work": tuple(range(1, 12)),
+    "need": (1, 2, *range(4, 9), *range(10, 16), 17, *range(20, 25)),
+    "invariant": (*range(1, 18), *range(19, 23), 38, 39),
+}
 
 
 class MapError(Exception):
@@ -29,9 +35,10 @@ class MapError(Exception):
 
 @dataclass(frozen=True)
 class Row:
-    """One promise, or the part of one that is due with an issue."""
+    """One promise (need, invariant, kind of work), or the part of one that is due with an issue."""
 
-    promise: int
+    kind: str
+    number: int
     part: str
     title: str
     due: int
@@ -40,32 +47,34 @@ class Row:
     @property
     def name(self) -> str:
         """The row as messages name it: `promise 9 (copies)`."""
-        return f"promise {self.promise}" + (f" ({self.part})" if self.part else "")
+        return f"{self.kind} {self.number}" + (f" ({self.part})" if self.part else "")
 
 
 def read_map(text: str) -> tuple[int, list[Row]]:
     """Return the current issue's number and the rows.
 
     Raises MapError for a row with unknown or wrongly typed keys, for two rows of the same name, and
-    when a promise has no row.
+    when an id of `KINDS` has no row.
     """
     data = tomllib.loads(text)
     current = data.pop("current", None)
-    entries = data.pop("promise", [])
-    if not isinstance(current, int) or data or not isinstance(entries, list):
-        raise MapError("expected `current = N` and [[promise]] tables only")
-    rows = [_row(entry) for entry in entries]
+    tables = {kind: data.pop(kind, []) for kind in KINDS}
+    if not isinstance(current, int) or data:
+        names = ", ".join(f"[[{kind}]]" for kind in KINDS)
+        raise MapError(f"expected `current = N` and {names} tables only")
+    rows = [_row(kind, entry) for kind, entries in tables.items() for entry in entries]
     names = [row.name for row in rows]
     for name in names:
         if names.count(name) > 1:
             raise MapError(f"{name} has two rows: give them different parts")
-    missing = sorted(set(PROMISES) - {row.promise for row in rows})
-    if missing:
-        raise MapError(f"no row for promise {', '.join(map(str, missing))}")
+    for kind, ids in KINDS.items():
+        missing = sorted(set(ids) - {row.number for row in rows if row.kind == kind})
+        if missing:
+            raise MapError(f"no row for {kind} {', '.join(map(str, missing))}")
     return current, rows
 
 
-def _row(entry: object) -> Row:
+def _row(kind: str, entry: object) -> Row:
     kinds = {"id": int, "title": str, "due": int, "tests": list, "part": str}
     if not isinstance(entry, dict):
         raise MapError(f"not a table: {entry!r}")
@@ -78,9 +87,9 @@ def _row(entry: object) -> Row:
     tests = entry["tests"]
     if not all(isinstance(test, str) and test for test in tests) or len(set(tests)) < len(tests):
         raise MapError(f"in the row {entry!r}: tests must be different node ids")
-    if entry["id"] not in PROMISES:
-        raise MapError(f"there is no promise {entry['id']}")
-    return Row(entry["id"], entry.get("part", ""), entry["title"], entry["due"], tuple(tests))
+    if entry["id"] not in KINDS[kind]:
+        raise MapError(f"there is no {kind} {entry['id']}")
+    return Row(kind, entry["id"], entry.get("part", ""), entry["title"], entry["due"], tuple(tests))
 
 
 def belongs(nodeid: str, wanted: str) -> bool:
