@@ -151,6 +151,7 @@ def test_a_push_after_the_end_is_a_successor() -> None:
     assert kind.stack.current is None
 
 
+@pytest.mark.leaves_behind("context")
 @everywhere
 def test_the_end_may_push_and_pop_contexts() -> None:
     """Code in `on_exit` can borrow its own context and use others; what it leaves pushed is

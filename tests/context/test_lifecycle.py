@@ -97,13 +97,7 @@ def ends_in(state: State, event: Event) -> State:
     return to
 
 
-@pytest.fixture(autouse=True)
-def nothing_current() -> object:
-    """Some of these tests leave contexts pushed on purpose; take them away."""
-    yield
-    Living.stack.var.set(None)
-
-
+@pytest.mark.leaves_behind("context")
 @pytest.mark.parametrize("event", list(ACTS), ids=lambda event: event.name)
 @pytest.mark.parametrize("state", list(State), ids=lambda state: state.name)
 def test_the_table_is_what_happens(state: State, event: Event) -> None:

@@ -211,8 +211,7 @@ def test_forwards_what_local_proxy_forwards(name: str) -> None:
 
 def test_ternary_pow() -> None:
     """`pow` with a modulus reaches the object, as through `LocalProxy`."""
-    var: ContextVar[int] = ContextVar("n")
-    var.set(3)
+    var: ContextVar[int] = ContextVar("n", default=3)
     assert pow(make_proxy(var, None, "Outside.", "Need."), 3, 5) == 2
 
 
@@ -344,11 +343,10 @@ def test_a_proxy_needs_an_attribute_name() -> None:
 
 def test_the_name_of_the_resolver_is_the_objects() -> None:
     """No name of the proxy's own hides an attribute of the object, its resolver's included."""
-    var: ContextVar[Any] = ContextVar("ours")
-    proxy = make_proxy(var, None, "Outside.", "Need.")
     thing = type("Thing", (), {})()
     thing._resolve = "mine"
-    var.set(thing)
+    var: ContextVar[Any] = ContextVar("ours", default=thing)
+    proxy = make_proxy(var, None, "Outside.", "Need.")
     assert proxy._resolve == "mine"
     proxy._resolve = "other"
     assert thing._resolve == "other"

@@ -23,6 +23,9 @@ from context_kit import BOTH, in_task, in_thread, make_app, name_of
 import demijohn
 from demijohn import g, request, session
 
+# An exception that leaves an application takes the request's variables along.
+pytestmark = pytest.mark.leaves_behind("variable")
+
 mark: ContextVar[str] = ContextVar("mark", default="nothing")
 
 

@@ -78,6 +78,7 @@ def test_push_and_pop_by_hand(framework: ModuleType) -> None:
         str(current_app.name)
 
 
+@pytest.mark.leaves_behind("context")
 def test_last_pushed_application_is_current(framework: ModuleType) -> None:
     """With two applications pushed in one script the last is current, and each has its own `g`."""
     Flask, current_app, g = names(framework)

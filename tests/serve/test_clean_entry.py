@@ -323,6 +323,7 @@ def test_a_context_left_over_is_nowhere_seen(kind: str) -> None:
     assert found == [(False, False), (True, False), (False, False)]
 
 
+@pytest.mark.leaves_behind("context")
 @pytest.mark.parametrize("propagate", [False, True])
 @pytest.mark.parametrize("kind", leftovers(make_app()))
 def test_what_a_view_leaves_pushed(kind: str, propagate: bool) -> None:

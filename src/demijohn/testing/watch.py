@@ -1,0 +1,253 @@
+"""Who began which context: kept while a test session runs, by `plugin`.
+
+Contexts do not remember where they were pushed; that would cost every request. `Watch.start` puts a
+note-taking `push` in the core's place until `stop`. Not here: what a test may leave (`leaks`).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+import threading
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import wraps
+from itertools import count
+from time import monotonic
+from types import FrameType
+from typing import Any
+
+from ..context.lifecycle import State
+from ..context.stack import Context
+from ..framework.app_contexts import AppContext
+from ..framework.contexts import RequestContext
+
+_INSTALLED = ("<frozen", *map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib")))
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+"""How the names of files begin that are not the user's: the libraries', and this package's."""
+
+_NOTES = count(1)
+_POLL = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A line of the user's code; `str()` gives `file:line function`."""
+
+    file: str
+    line: int
+    function: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} {self.function}"
+
+
+class Note:
+    """One life of a context: where it began, and by whom."""
+
+    __slots__ = ("_task", "_thread", "kind", "number", "ref", "site", "task", "thread", "to_end")
+
+    def __init__(self, context: Context, ref: weakref.ref[Context], site: Site | None) -> None:
+        self.number = next(_NOTES)
+        self.kind = type(context).__qualname__
+        self.ref = ref
+        self.site = site
+        #: Whether nobody but its pusher ends it.
+        self.to_end = True
+        thread, task = threading.current_thread(), _current_task()
+        self.thread = thread.name
+        self.task: str | None = None if task is None else task.get_name()
+        self._thread = weakref.ref(thread)
+        self._task = None if task is None else weakref.ref(task)
+
+    @property
+    def at_work(self) -> bool:
+        """Whether the thread, and the task if it was one, that began the context still runs."""
+        thread = self._thread()
+        if thread is None or not thread.is_alive():
+            return False
+        if self._task is None:
+            return thread is not threading.current_thread()
+        task = self._task()
+        return task is not None and not task.done()
+
+    def began_on(self, threads: frozenset[threading.Thread]) -> bool:
+        """Whether one of these threads began the context."""
+        return self._thread() in threads
+
+    def __str__(self) -> str:
+        who = f"thread {self.thread!r}" if self.task is None else f"task {self.task!r}"
+        return f"pushed at {self.site}, in {who}" if self.site else f"begun in {who}"
+
+
+class Watch:
+    """Notes of the contexts that are alive, and of those that were dropped without an end."""
+
+    def __init__(self) -> None:
+        self._users = 0
+        self._undo: list[tuple[type, str, Any]] = []
+        self._notes: dict[int, Note] = {}
+        self._dropped: list[Note] = []
+        #: Notes up to this number are not the running test's.
+        self.since = 0
+
+    # -- switching on and off ----------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Take notes from now on. Each call is undone by one of `stop`."""
+        self._users += 1
+        if self._users > 1:
+            return
+        self._replace(Context, "push", _noting_push(self, Context.push))
+        self._replace(Context, "_end", _noting_end(self, Context._end))
+        self._replace(AppContext, "__enter__", Context.__enter__)
+        self._replace(AppContext, "__exit__", Context.__exit__)
+        begin = RequestContext._begin_at_edge
+        self._replace(RequestContext, "_begin_at_edge", _noting_edge(self, begin))
+
+    def stop(self) -> None:
+        """Undo one `start`; the last one forgets everything."""
+        self._users -= 1
+        if self._users:
+            return
+        while self._undo:
+            setattr(*self._undo.pop())
+        self._notes.clear()
+        self._dropped.clear()
+
+    def _replace(self, cls: type, name: str, function: Any) -> None:
+        self._undo.append((cls, name, cls.__dict__[name]))
+        setattr(cls, name, function)
+
+    # -- notes -------------------------------------------------------------------------------------
+
+    def note(self, context: Context) -> None:
+        """A life of `context` has begun, in the calling code."""
+        key = id(context)
+
+        def forget(_: object, notes: dict[int, Note] = self._notes) -> None:
+            note = notes.pop(key, None)
+            if note is not None and note.to_end:
+                self._dropped.append(note)
+
+        self._notes[key] = Note(context, weakref.ref(context, forget), _site(sys._getframe(2)))
+
+    def may_go(self, context: Context) -> None:
+        """`context` has ended, or ends by being dropped."""
+        note = self._notes.get(id(context))
+        if note is not None:
+            note.to_end = False
+
+    def note_of(self, context: Context) -> Note | None:
+        """Where the context's life began, if it was noted."""
+        return self._notes.get(id(context))
+
+    def mark(self) -> int:
+        """The number of the latest note. Forgets what was dropped before."""
+        self._dropped.clear()
+        return next(_NOTES)
+
+    def alive(self, since: int) -> Iterator[tuple[Note, Context]]:
+        """The contexts that began after note `since` and have not ended, oldest first."""
+        # A copy: other threads push and drop contexts meanwhile.
+        for note in list(self._notes.values()):
+            if note.number > since:
+                context = note.ref()
+                if context is not None and context.state is not State.ENDED:
+                    yield note, context
+
+    def dropped(self, since: int) -> list[Note]:
+        """Contexts that began after note `since` and went to the collector without an end."""
+        return [note for note in self._dropped if note.number > since]
+
+
+watch = Watch()
+"""The process's one watch: it takes the place of methods of the core's classes."""
+
+
+def wait_for_children(timeout: float = 5.0) -> None:
+    """Wait until no thread and no task works in a context that began in this test.
+
+    `timeout` is in seconds; `TimeoutError` names who is still at work. For work in threads: it
+    blocks, so a test that shares its event loop with the work awaits its tasks instead.
+    """
+    deadline = monotonic() + timeout
+    pause = threading.Event()
+    while found := [(n, c) for n, c in watch.alive(watch.since) if n.at_work]:
+        if monotonic() > deadline:
+            raise TimeoutError(
+                f"At work after {timeout:g} s: " + "; ".join(f"{c!r}, {n}" for n, c in found)
+            )
+        # Not a sleep: an end is not announced, so it is asked for until the deadline.
+        pause.wait(_POLL)
+        del found
+
+
+# -- in the core's place ---------------------------------------------------------------------------
+
+
+def _noting_push(watch: Watch, original: Any) -> Any:
+    @wraps(original)
+    def push(self: Context) -> None:
+        begins = self._state in (State.NEW, State.ENDED)
+        original(self)
+        if begins:
+            watch.note(self)
+
+    return push
+
+
+def _noting_end(watch: Watch, original: Any) -> Any:
+    @wraps(original)
+    def _end(self: Context, *args: Any) -> Any:
+        try:
+            return original(self, *args)
+        finally:
+            watch.may_go(self)
+            del args
+
+    return _end
+
+
+def _noting_edge(watch: Watch, original: Any) -> Any:
+    @wraps(original)
+    def _begin_at_edge(self: RequestContext, joined: AppContext | None) -> None:
+        try:
+            original(self, joined)
+        finally:
+            watch.note(self)
+            # The edge ends it, where no note is taken, also when the body is dropped.
+            watch.may_go(self)
+
+    return _begin_at_edge
+
+
+def _site(frame: FrameType | None) -> Site | None:
+    """The nearest line of the user's own, else the nearest that is not this package's.
+
+    None where there is none: what a pool's thread begins was wanted elsewhere.
+    """
+    other: Site | None = None
+    while frame is not None:
+        code = frame.f_code
+        file = code.co_filename
+        if not file.startswith(_PACKAGE):
+            if not file.startswith(_INSTALLED):
+                return Site(file, frame.f_lineno, code.co_qualname)
+            if other is None and "site-packages" in file:
+                other = Site(file, frame.f_lineno, code.co_qualname)
+        frame = frame.f_back
+    return other
+
+
+def _current_task() -> Any:
+    # asyncio is not imported for this: where nobody imported it, no task can run.
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None:
+        return None
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
