@@ -308,3 +308,11 @@ def test_broken_plugin_is_named(plugins: None, runner: CliRunner) -> None:
     result = runner.invoke(FlaskGroup(), ["broken"])
     assert result.exit_code == 2
     assert "library is missing" in result.stderr
+
+
+def test_own_entries_are_the_programs_alone(runner: CliRunner) -> None:
+    """What this package adds by entry points is in the program, and in no group of a user's."""
+    own = FlaskGroup(create_app=lambda: Demijohn("site"))
+    own.add_command(click.Command("contexts", callback=lambda: click.echo("its own")))
+    assert runner.invoke(own, ["contexts"]).stdout == "its own\n"
+    assert runner.invoke(cli, ["contexts", "--help"]).exit_code == 0

@@ -122,6 +122,7 @@ def run_command(
         host,
         port,
         app,
+        debug=debug,
         use_reloader=debug if reload is None else reload,
         use_debugger=debug if debugger is None else debugger,
         threaded=with_threads,

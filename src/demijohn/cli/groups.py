@@ -87,6 +87,10 @@ class FlaskGroup(AppGroup):
             unless `context_settings` has an `auto_envvar_prefix`.
     """
 
+    #: Whether it has the commands of this package's own entry points: the program `demijohn` alone,
+    #: since any other may have a command of such a name.
+    own_entries = False
+
     def __init__(
         self,
         add_default_commands: bool = True,
@@ -181,7 +185,12 @@ class FlaskGroup(AppGroup):
 
     def _plugin_entries(self) -> dict[str, EntryPoint]:
         if self._plugins is None:
-            self._plugins = {e.name: e for g in PLUGIN_GROUPS for e in entry_points(group=g)}
+            self._plugins = {
+                entry.name: entry
+                for group in PLUGIN_GROUPS
+                for entry in entry_points(group=group)
+                if self.own_entries or not entry.value.startswith("demijohn.")
+            }
         return self._plugins
 
     def _plugin_command(self, name: str) -> click.Command | None:
@@ -213,6 +222,7 @@ The application is named by the '--app' option or the 'FLASK_APP' environment va
 """,
 )
 # Not in every FlaskGroup: a program's application may have a command `serve` of its own.
+cli.own_entries = True
 cli.add_command(serve_command)
 
 

@@ -1,4 +1,4 @@
-"""The development server: Werkzeug's, with a banner, the reloader and the debugger.
+"""The development server: Werkzeug's, with a banner, the reloader, the debugger and debug pages.
 
 `demijohn run` calls `serve`, `Demijohn.run` calls `run`. For production see a real server: this one
 is neither hardened nor fast. Not here: how the app is found and options are read (cli).
@@ -50,12 +50,22 @@ def show_server_banner(debug: bool | None, app_import_path: str | None) -> None:
         click.echo(f" * Debug mode: {'on' if debug else 'off'}")
 
 
-def serve(host: str, port: int, app: WSGIApplication, **options: Any) -> None:
+def serve(
+    host: str, port: int, app: WSGIApplication, *, debug: bool = False, **options: Any
+) -> None:
     """Serve until interrupted. `options` are those of `werkzeug.serving.run_simple`.
 
-    An address that is in use ends the process with Werkzeug's hint on stderr and status 1.
+    With `debug` the pages of debug mode are served too. An address that is in use ends the process
+    with Werkzeug's hint on stderr and status 1.
     """
-    serving.run_simple(host, port, app, **options)
+    if not debug:
+        serving.run_simple(host, port, app, **options)
+        return
+    from . import debug_pages
+
+    https = options.get("ssl_context") is not None
+    with debug_pages.around(app, https, bool(options.get("use_reloader"))) as served:
+        serving.run_simple(host, port, served, **options)
 
 
 def failed_app(error: Exception) -> WSGIApplication:
@@ -112,7 +122,7 @@ def run(
 
     show_server_banner(app.debug, app.name)
     try:
-        serve(host, port, app, **options)
+        serve(host, port, app, debug=app.debug, **options)
     finally:
         # In a shell the app can be changed and run again: its setup is open once more.
         app._got_first_request = False
