@@ -15,6 +15,7 @@ from tools.layers import cycles, layer_of, read_graph, upward
 ROOT = Path(__file__).resolve().parent.parent
 REQUIRED = (
     "compat",
+    "inspector",
     "application",
     "testing",
     "cli",
