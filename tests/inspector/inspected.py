@@ -27,7 +27,7 @@ import asyncio
 import threading
 from collections import defaultdict
 
-from demijohn import Demijohn, copy_current_request_context, g, request, session
+from demijohn import Demijohn, copy_current_request_context, g, request, resource, session
 
 app = Demijohn(__name__)
 app.secret_key = "key of the site"
@@ -50,6 +50,24 @@ def nested(name):
     session["value"] = "value of the session"
     with app.app_context():
         wait(name)
+    return "done"
+
+
+@resource
+def ledger():
+    yield "value of the ledger"
+
+
+@resource(lifetime="view")
+def connection():
+    yield "value of the connection"
+
+
+@app.get("/holds/<name>")
+def holds(name):
+    str(connection)
+    str(ledger)
+    wait(name)
     return "done"
 
 

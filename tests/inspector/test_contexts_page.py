@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from inspected import Inspected, serving
+from inspected import SITE, Inspected, serving
 
 from demijohn.inspector.records import ContextRecord, Snapshot
 
@@ -84,6 +84,28 @@ def test_an_asyncio_task(server: Inspected) -> None:
         *("app context", None, "task branch, thread request thread", "current"),
     )
     server.open("five")
+    server.until(is_empty)
+
+
+def test_held_resources(server: Inspected) -> None:
+    """What a request has opened is listed with its lifetime, age, thread and the line of its use,
+    its value is not."""
+    server.begin("/holds/seven")
+    (request,) = server.until(
+        lambda found: [len(one.held) for one in found.contexts] == [2]
+    ).contexts
+    lines = SITE.splitlines()
+    for held, lifetime in zip(request.held, ("view", "context"), strict=True):
+        assert held.lifetime == lifetime
+        assert 0 <= held.age <= request.age
+        assert f"thread {held.thread}" == request.work
+        line = re.fullmatch(r"site_app\.py:(\d+) holds", held.opener)
+        assert line is not None, held
+        assert lines[int(line[1]) - 1] == f"    str({held.name})"
+    page = server.page().body.decode()
+    assert "connection" in page
+    assert "value of" not in page
+    server.open("seven")
     server.until(is_empty)
 
 

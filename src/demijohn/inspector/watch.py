@@ -19,7 +19,9 @@ from time import monotonic
 from types import CodeType, FrameType
 from typing import Any, Self
 
+from ..context.held import Held
 from ..context.lifecycle import State
+from ..context.stack import Context
 from ..framework.contexts import RequestContext
 from ..framework.globals import _cv_app, _cv_request
 from ..framework.signals import appcontext_pushed, request_started
@@ -181,7 +183,8 @@ def _record(noted: _Begun, names: dict[int | None, str]) -> ContextRecord | None
         state=_state(ctx, request),
         outcome=ctx.outcome or (request._outcome if request is not None else "ok"),
         begun_at="" if noted.place is None else _place_text(*noted.place),
-        held=_held(ctx),
+        # A request's list has those of its app context too.
+        held=_held_records(ctx.held() if request is None else request.held()),
         children=tuple(_joined_requests(noted, names)),
     )
 
@@ -204,6 +207,7 @@ def _joined_requests(noted: _Begun, names: dict[int | None, str]) -> Iterable[Co
             state=_state(request, request),
             outcome=request._outcome,
             begun_at="",
+            held=_held_records(Context.held(request)),
         )
 
 
@@ -225,8 +229,17 @@ def _state(ctx: Any, request: Any) -> str:
     return state.name.lower()
 
 
-def _held(ctx: Any) -> tuple[HeldRecord, ...]:
-    return ()
+def _held_records(held: Iterable[Held]) -> tuple[HeldRecord, ...]:
+    return tuple(
+        HeldRecord(
+            name=one.name,
+            lifetime=one.lifetime,
+            age=round(one.age, 3),
+            opener=_short(one.opener),
+            thread=one.thread,
+        )
+        for one in held
+    )
 
 
 def _since(moment: float) -> float:
@@ -297,6 +310,8 @@ def _who_pushes(
 
 def _place_text(code: CodeType, line: int) -> str:
     """File, line and function; the file from the current folder on, where it is below it."""
-    file = code.co_filename
-    here = os.getcwd() + os.sep
-    return f"{file.removeprefix(here)}:{line} {code.co_name}"
+    return _short(f"{code.co_filename}:{line} {code.co_name}")
+
+
+def _short(place: str) -> str:
+    return place.removeprefix(os.getcwd() + os.sep)
