@@ -21,6 +21,7 @@ class HeldRecord:
     opener: str
     """What opened it: file, line and function."""
     thread: str
+    """The name of the thread that opened it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +101,9 @@ def _contexts(plain: list[dict[str, Any]]) -> tuple[ContextRecord, ...]:
 
 def age_text(seconds: float) -> str:
     """A duration for people: "0.3 s", "42 s", "3 min 20 s", "2 h 5 min"."""
-    if seconds < 10:
+    if seconds < 9.95:
         return f"{seconds:.1f} s"
-    whole = int(seconds)
+    whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
     minutes, whole = divmod(whole, 60)

@@ -36,8 +36,8 @@ def _context(
     under = through if context.children else past
     for text in details(context):
         yield _printable(f"{rest}{under}{text}")
-    for child in context.children:
-        is_last = child is context.children[-1]
+    for place, child in enumerate(context.children, 1):
+        is_last = place == len(context.children)
         yield from _context(
             child, rest + (last if is_last else more), rest + (past if is_last else through), lines
         )
@@ -63,7 +63,7 @@ def holding(held: HeldRecord) -> str:
     """A held resource in one line."""
     return (
         f"holds {held.name} ({held.lifetime})  {age_text(held.age)}"
-        f"  opened at {held.opener}, {held.thread}"
+        f"  opened at {held.opener}, thread {held.thread}"
     )
 
 
