@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,38 +80,37 @@ class Page:
         return [entry["message"] for entry in entries if entry["level"] in ("SEVERE", "WARNING")]
 
 
+@pytest.fixture(scope="module")
+def driver(
+    chromium: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[webdriver.Chrome]:
+    """A browser with an empty profile."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium[0]
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(chromium[1]))
+    yield driver
+    driver.quit()
+
+
 @pytest.fixture
-def new_page(
-    chromium: tuple[str, str], server: Inspected, tmp_path: Path
-) -> Iterator[Callable[..., Page]]:
-    """A function that starts a browser with an empty profile."""
-    started: list[webdriver.Chrome] = []
-
-    def new_page(*flags: str, scripts: bool = True) -> Page:
-        options = webdriver.ChromeOptions()
-        options.binary_location = chromium[0]
-        for flag in (*FLAGS, *flags, f"--user-data-dir={tmp_path / str(len(started))}"):
-            options.add_argument(flag)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        if not scripts:
-            options.add_experimental_option(
-                "prefs", {"profile.managed_default_content_settings.javascript": 2}
-            )
-        started.append(webdriver.Chrome(options, webdriver.ChromeService(chromium[1])))
-        return Page(started[-1], server, tmp_path)
-
-    yield new_page
-    for driver in started:
-        driver.quit()
+def page(driver: webdriver.Chrome, server: Inspected, tmp_path: Path) -> Iterator[Page]:
+    """A new tab; nothing that it was told holds for the next one."""
+    before = driver.current_window_handle
+    driver.switch_to.new_window("tab")
+    yield Page(driver, server, tmp_path)
+    driver.close()
+    driver.switch_to.window(before)
 
 
 TITLES = "[...document.querySelectorAll('h2 .path')].map(one => one.textContent).join()"
 
 
-def test_the_page_is_live(new_page: Callable[..., Page], server: Inspected) -> None:
+def test_the_page_is_live(page: Page, server: Inspected) -> None:
     """Contexts come, age and go in the open page, parents before children, a selection stays, and
     it says when the server is gone."""
-    page = new_page()
     page.open()
     page.until("document.querySelector('#live').textContent === 'Live'")
     page.until("document.querySelector('#count').textContent.startsWith('No live contexts')")
@@ -129,11 +128,11 @@ def test_the_page_is_live(new_page: Callable[..., Page], server: Inspected) -> N
     assert page.complaints() == []
 
 
-def test_without_scripts(new_page: Callable[..., Page], server: Inspected) -> None:
+def test_without_scripts(page: Page, server: Inspected) -> None:
     """Where no script runs the page shows the same, as of now, and says so."""
     server.begin("/nested/three")
     server.context("app context", None)
-    page = new_page(scripts=False)
+    page.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     page.open()
     source = page.driver.page_source
     assert "/nested/three" in source
@@ -144,9 +143,8 @@ def test_without_scripts(new_page: Callable[..., Page], server: Inspected) -> No
     assert "/nested/three" not in page.driver.page_source
 
 
-def test_narrow_and_dark(new_page: Callable[..., Page], server: Inspected) -> None:
+def test_narrow_and_dark(page: Page, server: Inspected) -> None:
     """On a telephone's screen nothing sticks out, and a dark scheme gives a dark page."""
-    page = new_page()
     sizes = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
     page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", sizes)
     dark = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
@@ -161,9 +159,8 @@ def test_narrow_and_dark(new_page: Callable[..., Page], server: Inspected) -> No
     server.open("long" * 30)
 
 
-def test_a_hidden_page_asks_nothing(new_page: Callable[..., Page], server: Inspected) -> None:
+def test_a_hidden_page_asks_nothing(page: Page, server: Inspected) -> None:
     """A page in the background pauses; shown again, it is live at once."""
-    page = new_page()
     page.open()
     page.until("document.querySelector('#live').textContent === 'Live'")
     page.value(
@@ -177,18 +174,16 @@ def test_a_hidden_page_asks_nothing(new_page: Callable[..., Page], server: Inspe
     )
     page.value(hide.format("true"))
     assert page.value("document.querySelector('#live').textContent") == "Paused"
-    page.value("(() => { window.asked = 0; window.later = false;"
-               " setTimeout(() => { window.later = true; }, 2500); })()")  # fmt: skip
+    # Longer than it waits from one question to the next.
+    page.value("(() => { window.asked = 0; setTimeout(() => { window.later = true; }, 1500); })()")
     page.until("window.later")
-    # One question may have been on its way.
     assert page.value("window.asked") == 0
     page.value(hide.format("false"))
     page.until("window.asked > 0 && document.querySelector('#live').textContent === 'Live'")
 
 
-def test_a_server_that_is_gone(new_page: Callable[..., Page], tmp_path: Path) -> None:
+def test_a_server_that_is_gone(page: Page, tmp_path: Path) -> None:
     """The page says that the server does not answer any more, and keeps what it last knew."""
-    page = new_page()
     with serving(tmp_path, "--no-reload") as server:
         page.server = server
         server.begin("/nested/four")

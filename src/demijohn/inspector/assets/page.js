@@ -56,7 +56,7 @@
         const parsed = document.createElement("template");
         parsed.innerHTML = (await answer.json()).html;
         patchAll(tree, parsed.content);
-        say("Live", false);
+        if (!document.hidden) say("Live", false);
       } else {
         say("The server was started anew. Open the address that it printed.", true);
       }
