@@ -283,3 +283,11 @@ def test_the_reader_of_chunks_can_tell() -> None:
     head = b"HTTP/1.1 200 OK\r\n\r\n"
     assert body_of(head + b"3\r\nabc\r\n0\r\n\r\n") == (b"abc", True)
     assert body_of(head + b"3\r\nabc\r\n") == (b"abc", False)
+
+
+def test_there_are_no_debug_pages(served: Running) -> None:
+    """Without debug no server knows the page of live contexts: it is a path like any other."""
+    unknown = ask(served.port, "/nobody-knows")
+    for path in ("/_contexts", "/_contexts?token=", "/_contexts?format=json"):
+        answer = ask(served.port, path, headers={"Authorization": "Bearer "})
+        assert (answer.status, answer.body) == (404, unknown.body)
