@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from documents import Block, Reader, blocks, environment, steps
+from documents import Block, Reader, Step, blocks, environment, steps
 from local_servers import PATIENCE
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -86,9 +86,28 @@ def test_names_are_replaced_and_put_back(tmp_path: Path) -> None:
     assert source.read_text() == WRITTEN
 
 
+def test_inspecting(tmp_path: Path) -> None:
+    """Every file and command of "See what an application is at" does what the page says."""
+    (tmp_path / "demijohn").symlink_to(ROOT)
+    folder, files = tmp_path / "application", tmp_path / "files"
+    folder.mkdir()
+    files.mkdir()
+    # Servers of others on this machine are not found.
+    places = {"TMPDIR": str(files), "XDG_RUNTIME_DIR": str(files)}
+    with Reader(folder, environment(tmp_path / "environment", [], **places)) as reader:
+        reader.run(Step("python -m pip install ../demijohn", []))
+        for block in blocks((HOWTO / "inspect.md").read_text()):
+            reader.follow(block)
+        assert len(reader.addresses) == 1
+
+
 def test_every_howto_is_followed() -> None:
     """Each page under docs/howto has a test that follows it: in this file, or in test_deploy.py."""
-    assert {page.name for page in HOWTO.iterdir()} == {"deploy.md", "from-flask.md"}
+    assert {page.name for page in HOWTO.iterdir()} == {
+        "deploy.md",
+        "from-flask.md",
+        "inspect.md",
+    }
 
 
 FAULTS = {
