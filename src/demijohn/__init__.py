@@ -19,9 +19,16 @@ if TYPE_CHECKING:
     from .application import Flask as Flask
     from .compat.alias import install_as_flask as install_as_flask
     from .context.carrier import CarrierError as CarrierError
+    from .context.errors import Cancelled as Cancelled
+    from .context.errors import DeadlineExceeded as DeadlineExceeded
     from .framework.carrying import ContextField as ContextField
+    from .framework.children import ContextThread as ContextThread
+    from .framework.children import ContextThreadPoolExecutor as ContextThreadPoolExecutor
+    from .framework.children import copy_current_request_context as copy_current_request_context
+    from .framework.children import in_child as in_child
+    from .framework.children import parallel as parallel
+    from .framework.children import task_group as task_group
     from .framework.config import Config as Config
-    from .framework.copies import copy_current_request_context as copy_current_request_context
     from .framework.helpers import abort as abort
     from .framework.helpers import after_this_request as after_this_request
     from .framework.helpers import flash as flash
@@ -68,9 +75,17 @@ _HOMES = {
     "application": ("Blueprint", "Demijohn", "Flask"),
     "compat.alias": ("install_as_flask",),
     "context.carrier": ("CarrierError",),
+    "context.errors": ("Cancelled", "DeadlineExceeded"),
     "framework.carrying": ("ContextField",),
+    "framework.children": (
+        "ContextThread",
+        "ContextThreadPoolExecutor",
+        "copy_current_request_context",
+        "in_child",
+        "parallel",
+        "task_group",
+    ),
     "framework.config": ("Config",),
-    "framework.copies": ("copy_current_request_context",),
     "framework.globals": ("app_ctx", "current_app", "g", "request", "request_ctx", "session"),
     "framework.helpers": (
         "abort",

@@ -1,9 +1,9 @@
-"""Flask's path to the contexts; they live in `demijohn.framework.contexts`."""
+"""Flask's path to the contexts; they live in `demijohn.framework`."""
 
 from .framework.app_contexts import AppContext as AppContext
 from .framework.app_contexts import _AppCtxGlobals as _AppCtxGlobals
+from .framework.children import copy_current_request_context as copy_current_request_context
 from .framework.contexts import RequestContext as RequestContext
-from .framework.copies import copy_current_request_context as copy_current_request_context
 from .framework.helpers import after_this_request as after_this_request
 from .framework.helpers import has_app_context as has_app_context
 from .framework.helpers import has_request_context as has_request_context

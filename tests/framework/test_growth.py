@@ -283,7 +283,7 @@ def test_nothing_is_kept_alive(name: str) -> None:
     try:
         for _ in range(3):
             ask(app, environ, status)
-        assert len(watched.refs["request"]) == 3
+        assert len(watched.refs["request"]) >= 3
         assert len(watched.refs["g"]) >= 3
         assert watched.alive() == {"request": 0, "g": 0, "session": 0}
     finally:

@@ -192,7 +192,8 @@ class ContextMachine(Machine):
         ctx, at = origin.request, self.stacks[where]
         assert ctx is not None
         self.model.begin({})
-        work = Running(ctx.app, None, ctx.request, at.request.request if at.request else None)
+        below = at.request.request if at.request and not self.system.detaches else None
+        work = Running(ctx.app, None, ctx.request, below)
         with self.watch.running(self.work_of(ctx, None)):
             session = self.system.module.session
             work.session = origin.place.run(lambda: session._get_current_object())
@@ -200,6 +201,9 @@ class ContextMachine(Machine):
         (ctx.parent or ctx).opens_session = False
 
         def inside() -> str:
+            if self.system.detaches:
+                work.request = self.system.module.request._get_current_object()
+                assert work.request is not ctx.request
             self.watch.look(work, "copied function")
             self.watch.bind_session(work, "copied function")
             return "done"

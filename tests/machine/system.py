@@ -158,6 +158,9 @@ class System:
     "aside" is for contexts that requests push inside: what it signals is not looked at.
     """
 
+    detaches = True
+    """Whether a copied function has a request of its own, and sees no other."""
+
     def __init__(self, name: str) -> None:
         self.name = name
         self.module = import_module(name)
@@ -274,6 +277,8 @@ class Demijohn(System):
 
 class Flask(System):
     """The known-bad control."""
+
+    detaches = False
 
     def __init__(self) -> None:
         super().__init__("flask")

@@ -19,11 +19,12 @@ A custom context in eight lines:
 from .carrier import CarrierError, plain
 from .errors import ContextEnded, ContextWarning, SessionReadOnly, WrongContextError
 from .fields import ContextField
+from .holds import Hold
 from .kinds import ContextStack
 from .lifecycle import State
 from .namespace import Namespace
 from .proxy import Proxy
-from .stack import Context, Hold
+from .stack import Context
 
 __all__ = (
     "CarrierError",

@@ -37,6 +37,24 @@ class SessionReadOnly(RuntimeError):
     """A session was written to where the write could no longer reach the client."""
 
 
+class Cancelled(Exception):
+    """Work stopped because it was asked to; `reason` says why, "disconnect" for instance."""
+
+    def __init__(self, reason: str = "user") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"This work was cancelled: {self.reason}."
+
+
+class DeadlineExceeded(TimeoutError):
+    """Work stopped because its deadline had passed."""
+
+    def __str__(self) -> str:
+        return super().__str__() or "The deadline of this work has passed."
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where code runs: what it is, and the one line that gives it a context there."""

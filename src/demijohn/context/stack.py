@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Callable
 from contextvars import ContextVar, Token
 from threading import get_ident
 from time import monotonic
 from types import TracebackType
 from typing import Any, ClassVar, NoReturn, Self
 
+from .cancel import Cancellable, outcome_of
 from .ending import raise_errors
 from .errors import (
     ContextEnded,
@@ -24,6 +26,7 @@ from .errors import (
     thread_name,
 )
 from .held import Held, listed
+from .holds import Hold
 from .kinds import ContextStack
 from .lifecycle import TABLE, Event, State
 from .loops import drive, drive_async
@@ -57,7 +60,7 @@ class _Borrow:
         self.early = False
 
 
-class Context:
+class Context(Cancellable):
     """A unit of work. Subclass it with `stack=`, and override `on_enter` and `on_exit`.
 
     The code that pushes it first owns it and ends it with its pop; who pushes it again meanwhile
@@ -81,7 +84,8 @@ class Context:
     # How many holds are out. A count: a context that kept its holds would keep them from being
     # dropped.
     _holds: int | None = None
-    _failed: bool = False
+    # What its error made of it, False after a good end.
+    _failed: str | bool = False
     _ended_at: float = 0.0
     _ended_by: str = "its owner's pop"
     # None until something is opened, set or registered in this context: see `unit.unit_of`.
@@ -103,6 +107,13 @@ class Context:
 
         Not called when `on_enter` raised: that one undoes itself.
         """
+
+    def child_maker(self) -> Callable[[], Context]:
+        """A function that makes one child of this context (see `children`), not yet pushed.
+
+        It must not refer to this context, which a child outlives.
+        """
+        return type(self)
 
     def _push_needed(self) -> Context | None:
         """Push what this context depends on; the returned context is popped with this push."""
@@ -171,6 +182,8 @@ class Context:
     def _leave_earlier_life(self) -> None:
         """A successor begins: the pushes that remain of earlier lives lie below its own."""
         self._ended_by = Context._ended_by
+        if self._unit is not None:
+            self._unit.cancel = None
         if self._token is not None:
             # A foreign pop ended the last life; its pusher has yet to restore its variable.
             # It came after the pushes of lives before it, and before the borrows of its own.
@@ -313,7 +326,7 @@ class Context:
 
         The context is current for just that long; then what was pushed first is popped.
         """
-        self._failed = exc is not None
+        self._failed = exc is not None and outcome_of(exc)
         errors: list[BaseException] | None = None
         try:
             if not self._idle():
@@ -461,27 +474,6 @@ class Context:
     def __reduce__(self) -> NoReturn:
         # Asked by pickle, `copy.copy` and `copy.deepcopy`.
         raise TypeError(stays_here(repr(self), self._instead))
-
-
-class Hold:
-    """What keeps a context's end away: released once, by `release` or when it is dropped."""
-
-    __slots__ = ("__weakref__", "_context")
-
-    def __init__(self, context: Context) -> None:
-        self._context: Context | None = context
-
-    def release(self, exc: BaseException | None = None) -> None:
-        """Let go. The last release of a context that its owner has left runs the end, here.
-
-        Raises what the end raised.
-        """
-        context, self._context = self._context, None
-        if context is not None:
-            context._let_go(exc)
-
-    def __del__(self) -> None:
-        self.release()
 
 
 def _is_covered(needed: Context | None) -> bool:

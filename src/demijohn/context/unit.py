@@ -19,7 +19,7 @@ _MOST_ROUNDS = 100
 class Unit:
     """The parts of one context that few contexts need."""
 
-    __slots__ = ("awaits", "callbacks", "held", "values")
+    __slots__ = ("awaits", "callbacks", "cancel", "held", "parent", "values")
 
     def __init__(self) -> None:
         #: Field -> value.
@@ -29,6 +29,10 @@ class Unit:
         self.callbacks = Callbacks()
         #: Whether an `async with` closes what is held, after the pop.
         self.awaits = False
+        #: Its `cancel.CancelToken`; None before the first use.
+        self.cancel: Any = None
+        #: Of a child, a weak reference to the context that it was started in.
+        self.parent: Callable[[], Any] | None = None
 
 
 def unit_of(ctx: Any) -> Unit:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from werkzeug.exceptions import HTTPException
 
+from ..context.cancel import CancelToken, outcome_of
 from ..context.errors import ContextEnded
 from ..context.held import Held
 from ..context.lifecycle import State
@@ -22,7 +23,7 @@ from ..http.request import assemble
 from . import ends
 from .app_contexts import AppContext, name_edge
 from .carrying import INSTEAD
-from .copies import Share, Sharing, session_read_only
+from .copies import Share, Sharing
 from .globals import (
     current_app_ctx,
     current_request_ctx,
@@ -32,6 +33,7 @@ from .globals import (
     set_app_ctx,
     set_request_ctx,
 )
+from .session_access import SessionSource, freeze, open_for, session_read_only
 from .signals import (
     appcontext_popped,
     appcontext_pushed,
@@ -79,7 +81,8 @@ class RequestContext(Context, stack=request_stack):
     # What few requests set and no edge reads stands on the class.
     _instead = INSTEAD
     flashes: list[tuple[str, str]] | None = None
-    _parent: RequestContext | None = None
+    # Of a child: where its session comes from; of a copy, its original.
+    _parent: RequestContext | SessionSource | None = None
 
     def __init__(
         self,
@@ -147,7 +150,7 @@ class RequestContext(Context, stack=request_stack):
         session = self._session
         assert session is not None, "The session has not yet been opened."
         if self._state is _ENDED and self._parent is None:
-            self._freeze_session(session, partial(self.ended_error, "write the session"))
+            freeze(session, partial(self.ended_error, "write the session"))
         session.accessed = True
         return session
 
@@ -160,17 +163,14 @@ class RequestContext(Context, stack=request_stack):
         return session
 
     def _open_session(self) -> Any:
-        parent = self._parent
-        if parent is not None:
-            session = parent._session
-            if parent._final:
-                parent._freeze_session(session)
-        else:
-            interface = self.app.session_interface
-            session = interface.open_session(self.app, self.request)
-            if session is None:
-                session = interface.make_null_session(self.app)
-        self._opened = session
+        session = self._opened = open_for(self)
+        return session
+
+    def _lend_session(self, child: RequestContext) -> Any:
+        """The session, for a copy that shares it."""
+        session = self._session
+        if self._final:
+            freeze(session, session_read_only)
         return session
 
     def _open_early(self, app: Any) -> None:
@@ -192,14 +192,7 @@ class RequestContext(Context, stack=request_stack):
         """The response is final: what shares the session can no longer reach the client."""
         self._final = True
         if self._sharing is not None and self._opened is not None:
-            self._freeze_session(self._opened)
-
-    def _freeze_session(
-        self, session: Any, make_error: Callable[[], Exception] = session_read_only
-    ) -> None:
-        freeze = getattr(session, "freeze", None)
-        if freeze is not None:
-            freeze(make_error)
+            freeze(self._opened, session_read_only)
 
     # -- resources ----------------------------------------------------------------------------
 
@@ -237,6 +230,22 @@ class RequestContext(Context, stack=request_stack):
         if plans.idle_interface is not None and "HTTP_COOKIE" not in environ:
             return False
         return not app.session_interface.untouched(app, environ)
+
+    def _cancel_home(self) -> Any:
+        # The app context that it brought is the same piece of work; one that it joined is not.
+        own = self._own_app_ctx
+        return self if own is None or self.app_ctx is not own else own
+
+    def _cancel_above(self) -> CancelToken | None:
+        joined = self.app_ctx
+        return None if joined is None else joined._own_token()
+
+    def _left_early(self) -> None:
+        """The server closes the body before its end: the client has gone."""
+        self._outcome = "disconnected"
+        rule = self.request.url_rule
+        if getattr(rule, "on_disconnect", None) == "cancel":
+            self.cancel("disconnect")
 
     def match_request(self) -> None:
         """Match the URL: sets `request.url_rule` and `view_args`, or `routing_exception`."""
@@ -314,7 +323,7 @@ class RequestContext(Context, stack=request_stack):
         errors: list[BaseException] | None = None
         own = self._own_app_ctx
         if own is not None and own is self.app_ctx:
-            own._outcome = self._outcome if exc is None else "error"
+            own._outcome = self._outcome if exc is None else outcome_of(exc)
         # The end's functions see the app context that the request ran with, whichever is on top.
         below = self.app_ctx
         covered = below is not None and current_app_ctx(None) is not below
@@ -414,7 +423,7 @@ class RequestContext(Context, stack=request_stack):
                 self._reset_at_edge(own)
                 return None
             if own is not None:
-                own._outcome = self._outcome if exc is None else "error"
+                own._outcome = self._outcome if exc is None else outcome_of(exc)
             self._state = _ENDING
             if (
                 app.teardown_request_funcs

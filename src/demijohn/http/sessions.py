@@ -7,7 +7,7 @@ and saved is the pipeline's to say: nothing here knows a current request.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from traceback import clear_frames
@@ -169,6 +169,45 @@ def _make_frozen_class(cls: type[SecureCookieSession]) -> type[Any]:
     frozen = make_class(cls.__name__, (_Frozen, cls), names)
     setattr(cls, "_frozen_class", frozen)
     return frozen
+
+
+class ReadOnlySession(SessionMixin):
+    """A session of a class without `freeze`, for code that may read it only."""
+
+    def __init__(self, session: Any, make_error: Callable[[], Exception]) -> None:
+        self.__dict__.update(_session=session, _make_error=make_error)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Set by the context that hands it out.
+        if name != "accessed":
+            raise self._make_error()
+        self.__dict__[name] = value
+
+    def __getitem__(self, key: str) -> Any:
+        return self._session[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._session)
+
+    def __len__(self) -> int:
+        return len(self._session)
+
+    def _refuse(self, *args: Any) -> NoReturn:
+        raise self._make_error()
+
+    __setitem__ = __delitem__ = pop = popitem = _refuse
+
+
+def read_only(session: Any, make_error: Callable[[], Exception]) -> Any:
+    """``session``, or what stands for it, refusing changes with ``make_error()``."""
+    freeze = getattr(session, "freeze", None)
+    if freeze is None:
+        return ReadOnlySession(session, make_error)
+    freeze(make_error)
+    return session
 
 
 class NullSession(SecureCookieSession):

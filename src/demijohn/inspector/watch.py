@@ -114,8 +114,8 @@ class Watch:
         request, noted.place = _who_pushes(sys._getframe(2))
         if request is not None:
             noted.request = weakref.ref(request)
-            if request._parent is not None:
-                noted.parent = self._number_of(request._parent.app_ctx)
+        if ctx._unit is not None and ctx._unit.parent is not None:
+            noted.parent = self._number_of(ctx._unit.parent())
 
     def _number_of(self, ctx: Any) -> int | None:
         noted = self._begun.get(id(ctx))

@@ -1,0 +1,150 @@
+"""Branches of one piece of work as asyncio tasks, joined before it goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Generator
+from contextvars import Context as Variables
+from contextvars import copy_context
+from types import TracebackType
+from typing import Any, Self, TypeVar, cast
+
+from ..cancel import DEADLINE, CancelToken, error_for
+from .child import Fork, Start, take
+
+T = TypeVar("T")
+
+
+class TaskGroup(asyncio.TaskGroup):
+    """An `asyncio.TaskGroup` each of whose tasks runs in a child of its own.
+
+    A task runs in a copy of the Context of its `create_task`, or of `context`, with the child
+    current. When the work that the group is part of is cancelled or reaches its deadline, the
+    tasks are cancelled, and the block raises `Cancelled` or `DeadlineExceeded`.
+    """
+
+    def __init__(self, start: Start) -> None:
+        super().__init__()
+        self._start = start
+        self._token: CancelToken | None = None
+        self._branches: list[asyncio.Task[Any]] = []
+        self._owner: asyncio.Task[Any] | None = None
+        self._owners_loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        # How often others had asked the owner to cancel, and whether this group has.
+        self._asked = 0
+        self._stopped = False
+
+    async def __aenter__(self) -> Self:
+        token = CancelToken(None, take(self._start).token)
+        token.check()
+        await super().__aenter__()
+        self._token = token
+        self._owner = owner = asyncio.current_task()
+        assert owner is not None  # the base class has made sure
+        self._asked = owner.cancelling()
+        self._owners_loop = loop = asyncio.get_running_loop()
+        token.on_cancel(self._tell)
+        left = token.remaining()
+        if left is not None:
+            self._timer = loop.call_later(left, token.cancel, DEADLINE)
+        return self
+
+    def create_task(
+        self,
+        coro: Generator[Any, None, T] | Coroutine[Any, Any, T],
+        *,
+        name: str | None = None,
+        context: Variables | None = None,
+        **kwargs: Any,
+    ) -> asyncio.Task[T]:
+        """Run a coroutine in a child of what is current now, as a task."""
+        token = self._token
+        try:
+            if token is None:
+                raise RuntimeError(
+                    "This group is not entered: use `async with task_group() as tg:`."
+                )
+            fork = take(self._start)
+            variables = copy_context() if context is None else context.copy()
+            for variable in fork.variables():
+                variables.run(variable.set, None)
+            branch = _run(fork, CancelToken(None, token), coro)
+            try:
+                task = super().create_task(branch, name=name, context=variables, **kwargs)
+            except BaseException:
+                branch.close()
+                raise
+        except BaseException:
+            coro.close()
+            raise
+        self._branches.append(task)
+        # A task that is cancelled before it starts has never looked at its coroutine.
+        task.add_done_callback(lambda task: coro.close())
+        task.add_done_callback(self._look_at)
+        return task
+
+    @property
+    def results(self) -> list[Any]:
+        """What the tasks returned, in the order in which they were created."""
+        return [task.result() for task in self._branches]
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        token, owner = self._token, self._owner
+        assert token is not None and owner is not None
+        if error is not None:
+            self._cancel_rest(token, "parent")
+        others = False
+        try:
+            try:
+                await super().__aexit__(exc_type, error, traceback)
+            finally:
+                token.off_cancel(self._tell)
+                token.retire()
+                if self._timer is not None:
+                    self._timer.cancel()
+                # As in `asyncio.timeout`: what others asked for stays asked for.
+                others = self._stopped and owner.uncancel() > self._asked
+        except asyncio.CancelledError:
+            if not self._stopped or others:
+                raise
+            raise error_for(token.reason or "user") from None
+        finally:
+            # The errors' tracebacks hold this frame.
+            self._owner = self._timer = None
+            del self, error, traceback
+
+    def _look_at(self, task: asyncio.Task[Any]) -> None:
+        if self._token is not None and not task.cancelled() and task.exception() is not None:
+            self._cancel_rest(self._token, "sibling")
+
+    def _cancel_rest(self, token: CancelToken, reason: str) -> None:
+        """Tell the tasks' contexts; the tasks themselves are the base class's to cancel."""
+        token.off_cancel(self._tell)
+        token.cancel(reason)
+
+    def _tell(self) -> None:
+        """The work was cancelled, by whatever thread."""
+        loop = self._owners_loop
+        if loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(self._stop)
+
+    def _stop(self) -> None:
+        if self._owner is not None and not self._stopped:
+            self._stopped = True
+            self._owner.cancel()
+
+
+async def _run(
+    fork: Fork, token: CancelToken, coro: Generator[Any, None, T] | Coroutine[Any, Any, T]
+) -> T:
+    try:
+        with fork.child(token):
+            return await cast("Coroutine[Any, Any, T]", coro)
+    finally:
+        token.retire()
