@@ -563,7 +563,10 @@ def test_async_tests(tmp_path: Path, backend: str) -> None:
     module, mark, decorator = BACKENDS[backend]
     suite = f"import {module}\n" + ASYNC.format(mark=mark) + HELD.format(decorator=decorator)
     anyio = "@pytest.fixture\ndef anyio_backend(): return 'asyncio'\n" if module == "anyio" else ""
-    files = {"test_async.py": suite + anyio, "pytest.ini": "[pytest]\nasyncio_default_fixture_loop_scope = function\n"}
+    files = {
+        "test_async.py": suite + anyio,
+        "pytest.ini": "[pytest]\nasyncio_default_fixture_loop_scope = function\n",
+    }
     outcome = run_suite(tmp_path, files, "-W", "default::pytest.PytestConfigWarning")
     assert set(outcome.faults) - outcome.passed == {"test_leaves"}, outcome.output
     assert "was pushed and not popped" in outcome.faults["test_leaves"]

@@ -139,6 +139,11 @@ class CancelToken:
                 token._hang_below(above)
 
 
+def moment_after(seconds: float | None) -> float | None:
+    """The moment (monotonic) that many seconds from now; None stays None."""
+    return None if seconds is None else monotonic() + seconds
+
+
 def seconds_until(moment: float | None) -> float | None:
     """How long a wait until `moment` (monotonic) may be told to last; None for ever."""
     return None if moment is None else min(max(0.0, moment - monotonic()), threading.TIMEOUT_MAX)

@@ -65,7 +65,9 @@ def fork() -> AppFork:
     return AppFork(ctx, request_ctx)
 
 
-def in_child(f: Callable[P, T], *, context: Variables | None = None) -> core.InChild[P, T]:
+def in_child(
+    f: Callable[P, T], *, context: Variables | None = None, deadline: float | None = None
+) -> core.InChild[P, T]:
     """Wrap `f` so that each call of it runs in a child of what is current now.
 
     For any executor, thread or callback. A child is an app context of its own: fresh `g` with the
@@ -73,16 +75,18 @@ def in_child(f: Callable[P, T], *, context: Variables | None = None) -> core.InC
     was read of it, and a snapshot of the session. The wrapped function may be called often, by
     several threads at once, and after the response. It starts in an empty Context, or in a copy of
     `context`. Wrapping an async function gives one to await. It pickles, for a process pool.
+    `deadline` is how many seconds a call may take, if the work that it is part of has no less.
 
     Raises `RuntimeError` outside a context and `ContextEnded` after its end.
     """
-    return core.in_child(fork, f, context=context)
+    return core.in_child(fork, f, context=context, deadline=deadline)
 
 
 class ContextThread(threads.ContextThread, start_from=fork):
     """A `threading.Thread` that runs in a child of what is current where `start` is called.
 
-    It starts in an empty Context, or in a copy of `context`. See `in_child`.
+    It starts in an empty Context, or in a copy of `context`. `deadline` is how many seconds it may
+    take. See `in_child`.
     """
 
 
@@ -92,7 +96,10 @@ class ContextThreadPoolExecutor(threads.ContextThreadPoolExecutor, start_from=fo
 
 
 def parallel(
-    max_workers: int | None = None, *, context: Variables | None = None
+    max_workers: int | None = None,
+    *,
+    context: Variables | None = None,
+    deadline: float | None = None,
 ) -> branches.Parallel:
     """A block whose branches run on threads, each in a child, and are joined at its end.
 
@@ -104,17 +111,20 @@ def parallel(
     At most `max_workers` run at once, 32 by default, on threads of the block's own. `p.results`
     has the results in the order of submission. The first error cancels the other branches and is
     raised at the end, several as one `ExceptionGroup`; an error of the block cancels them too.
+    After `deadline` seconds, or when the work that the block is part of is cancelled, the branches
+    are told, and the block raises `DeadlineExceeded` or `Cancelled`.
     """
-    return branches.Parallel(fork, max_workers, context)
+    return branches.Parallel(fork, max_workers, context, deadline)
 
 
-def task_group() -> tasks.TaskGroup:
+def task_group(*, deadline: float | None = None) -> tasks.TaskGroup:
     """An `asyncio.TaskGroup` each of whose tasks runs in a child of its own.
 
     `async with task_group() as tg: tg.create_task(fetch(url))`. `tg.results` has the results in the
-    order of creation. A deadline or a cancel of the work that it is part of cancels the tasks.
+    order of creation. After `deadline` seconds, or when the work that it is part of is cancelled or
+    late, the tasks are cancelled, and the block raises `DeadlineExceeded` or `Cancelled`.
     """
-    return tasks.TaskGroup(fork)
+    return tasks.TaskGroup(fork, deadline)
 
 
 def copy_current_request_context(f: F, *, session: str = "share") -> F:

@@ -16,7 +16,7 @@ from contextvars import ContextVar, Token
 from functools import update_wrapper
 from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar, cast
 
-from ..cancel import CancelToken
+from ..cancel import CancelToken, moment_after
 from ..carrier import plain
 from ..errors import outside_message
 from ..fields import carried_values, set_carried_values
@@ -118,6 +118,7 @@ class InChild(Generic[P, T]):
         context: Variables | None = None,
         above: CancelToken | None = None,
         here: bool = False,
+        deadline: float | None = None,
     ) -> None:
         """`here` has it run in the Context of its caller, with what is current there covered."""
         if inspect.isgeneratorfunction(f) or inspect.isasyncgenfunction(f):
@@ -131,6 +132,7 @@ class InChild(Generic[P, T]):
         self._variables = None if context is None else context.copy()
         self._above = above or fork.token
         self._here = here
+        self._deadline = deadline
         self.is_async = is_async(f)
         if self.is_async:
             if context is not None:
@@ -144,14 +146,14 @@ class InChild(Generic[P, T]):
         if self.is_async:
             return cast(T, self._await(args, kwargs))
         if self._here:
-            with self._covering(CancelToken(None, self._above)):
+            with self._covering() as child, child:
                 return cast(T, self._f(*args, **kwargs))
         # Nothing comes along that is not declared, and nothing that the function sets stays.
         variables = Variables() if self._variables is None else self._variables.copy()
         return variables.run(self._call, args, kwargs)
 
     def _call(self, args: Any, kwargs: Any) -> T:
-        token = CancelToken(None, self._above)
+        token = self._token()
         try:
             if self._variables is not None:
                 for variable in self._fork.variables():
@@ -162,16 +164,20 @@ class InChild(Generic[P, T]):
             token.retire()
 
     async def _await(self, args: Any, kwargs: Any) -> Any:
-        with self._covering(CancelToken(None, self._above)):
-            return await self._f(*args, **kwargs)
+        with self._covering() as child:
+            async with child:
+                return await self._f(*args, **kwargs)
+
+    def _token(self) -> CancelToken:
+        return CancelToken(moment_after(self._deadline), self._above)
 
     @contextmanager
-    def _covering(self, token: CancelToken) -> Iterator[None]:
-        """A child in the calling Context, where what was current is so again afterwards."""
+    def _covering(self) -> Iterator[Context]:
+        """A child for the calling Context, where what was current is so again afterwards."""
+        token = self._token()
         covered = [(variable, variable.set(None)) for variable in self._fork.variables()]
         try:
-            with self._fork.child(token):
-                yield
+            yield self._fork.child(token)
         finally:
             token.retire()
             for variable, before in covered:
@@ -203,21 +209,31 @@ def _mark_async(f: Any) -> None:
         f._is_coroutine = vars(coroutines)["_is_coroutine"]
 
 
-def in_child(start: Start, f: Callable[P, T], *, context: Variables | None = None) -> InChild[P, T]:
+def in_child(
+    start: Start,
+    f: Callable[P, T],
+    *,
+    context: Variables | None = None,
+    deadline: float | None = None,
+) -> InChild[P, T]:
     """`f`, each call of which runs in a child of what is current now.
 
     It may be called often, by several threads at once, and after the parent's end. A child starts
-    in an empty Context, or in a copy of `context`.
+    in an empty Context, or in a copy of `context`. `deadline` is how many seconds a call may take.
     """
-    return InChild(f, take(start), context)
+    return InChild(f, take(start), context, deadline=deadline)
 
 
 def to_call(
-    start: Start, f: Callable[P, T], context: Variables | None, above: CancelToken | None = None
+    start: Start,
+    f: Callable[P, T],
+    context: Variables | None,
+    above: CancelToken | None = None,
+    deadline: float | None = None,
 ) -> Callable[P, T]:
     """`f` in a child, for a thread: an async function is run to its end there. What is in a child
     already stays so."""
     if isinstance(f, InChild):
         return f.as_sync()
     fork = take(start)
-    return InChild(fork.as_sync(f), fork, context, above)
+    return InChild(fork.as_sync(f), fork, context, above, deadline=deadline)

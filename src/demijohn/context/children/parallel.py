@@ -11,7 +11,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Generic, ParamSpec, Self, TypeVar
 
-from ..cancel import CancelToken, error_for, seconds_until
+from ..cancel import CancelToken, error_for, moment_after, seconds_until
 from ..ending import raise_errors
 from ..errors import Cancelled, DeadlineExceeded
 from .child import Start, take, to_call
@@ -56,12 +56,19 @@ class Parallel:
     errors as one `ExceptionGroup`. An error of the block itself cancels and is raised too.
     """
 
-    def __init__(self, start: Start, max_workers: int | None, context: Variables | None) -> None:
+    def __init__(
+        self,
+        start: Start,
+        max_workers: int | None = None,
+        context: Variables | None = None,
+        deadline: float | None = None,
+    ) -> None:
         if max_workers is not None and max_workers < 1:
             raise ValueError(f"max_workers is {max_workers}: at least one thread is needed.")
         self._start = start
         self._most = max_workers or MOST_WORKERS
         self._variables = context
+        self._deadline = deadline
         # Guards what follows, and is notified when a branch is done and when all are cancelled.
         self._changed = threading.Condition()
         self._branches: list[Branch[Any]] = []
@@ -76,7 +83,7 @@ class Parallel:
     def __enter__(self) -> Self:
         if self._token is not None:
             raise RuntimeError("This block was entered before: make another one with parallel().")
-        self._token = CancelToken(None, take(self._start).token)
+        self._token = CancelToken(moment_after(self._deadline), take(self._start).token)
         self._token.on_cancel(self._drop_waiting)
         return self
 

@@ -9,7 +9,7 @@ from contextvars import copy_context
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
-from ..cancel import DEADLINE, CancelToken, error_for
+from ..cancel import DEADLINE, CancelToken, error_for, moment_after
 from .child import Fork, Start, take
 
 T = TypeVar("T")
@@ -23,9 +23,10 @@ class TaskGroup(asyncio.TaskGroup):
     tasks are cancelled, and the block raises `Cancelled` or `DeadlineExceeded`.
     """
 
-    def __init__(self, start: Start) -> None:
+    def __init__(self, start: Start, deadline: float | None = None) -> None:
         super().__init__()
         self._start = start
+        self._deadline = deadline
         self._token: CancelToken | None = None
         self._branches: list[asyncio.Task[Any]] = []
         self._owner: asyncio.Task[Any] | None = None
@@ -36,7 +37,7 @@ class TaskGroup(asyncio.TaskGroup):
         self._stopped = False
 
     async def __aenter__(self) -> Self:
-        token = CancelToken(None, take(self._start).token)
+        token = CancelToken(moment_after(self._deadline), take(self._start).token)
         token.check()
         await super().__aenter__()
         self._token = token
@@ -144,7 +145,7 @@ async def _run(
     fork: Fork, token: CancelToken, coro: Generator[Any, None, T] | Coroutine[Any, Any, T]
 ) -> T:
     try:
-        with fork.child(token):
+        async with fork.child(token):
             return await cast("Coroutine[Any, Any, T]", coro)
     finally:
         token.retire()

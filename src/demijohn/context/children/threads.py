@@ -21,8 +21,8 @@ class ContextThread(threading.Thread):
     """A thread whose `run` is in a child of what is current where `start` is called.
 
     `class Worker(ContextThread, start_from=databases)` binds it to a kind of context. It begins in
-    an empty Context, or in a copy of `context`. `start` raises the explained `RuntimeError` outside
-    a context.
+    an empty Context, or in a copy of `context`. `deadline` is how many seconds it may take from
+    then on. `start` raises the explained `RuntimeError` outside a context.
     """
 
     _start_from: ClassVar[Any]
@@ -32,14 +32,22 @@ class ContextThread(threading.Thread):
         if start_from is not None:
             cls._start_from = (start_from,)  # in a tuple, so that a function is no method
 
-    def __init__(self, *args: Any, context: Variables | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        context: Variables | None = None,
+        deadline: float | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self._copied_from = context
+        self._deadline = deadline
 
     def start(self) -> None:
         """Take what the child is made from, and start the thread."""
         if self.ident is None:
-            work = to_call(self._start_from[0], self.run, self._copied_from)
+            start, variables = self._start_from[0], self._copied_from
+            work = to_call(start, self.run, variables, deadline=self._deadline)
 
             def run() -> None:
                 # The thread's own again: the two would keep each other alive.
