@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from inspected import SITE, Inspected, serving
@@ -153,7 +154,9 @@ def test_the_page_needs_nothing_from_elsewhere(server: Inspected) -> None:
     assert headers["Cache-Control"] == "no-store"
     assert headers["Referrer-Policy"] == "no-referrer"
     assert headers["X-Frame-Options"] == "DENY"
-    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    policy = headers["Content-Security-Policy"]
+    for directive in ("default-src", "base-uri", "form-action", "frame-ancestors"):
+        assert f"{directive} 'none'" in policy
     assert re.findall(rb"(?:src|href|url)\s*[=(]\s*['\"]?([^'\" )>]*)", answer.body) == [b"data:,"]
 
 
@@ -167,3 +170,13 @@ def test_its_own_requests_are_no_contexts_and_not_logged(server: Inspected) -> N
         f"/_contexts?token={server.token}", ""
     )
     assert server.program.output.count(server.token) == 1
+
+
+def test_the_log_has_what_is_not_the_pages(tmp_path: Path) -> None:
+    """One thread that answers the page and then the application logs the application's request."""
+    with serving(tmp_path, "--no-reload", "--without-threads") as server:
+        assert server.page().status == 200
+        assert server.ask("/open/gate").status == 200
+        assert server.page().status == 200
+    assert '"GET /open/gate HTTP/1.1" 200' in server.program.output
+    assert server.program.output.count("_contexts") == 1

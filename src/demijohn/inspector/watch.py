@@ -119,7 +119,7 @@ class Watch:
 
     def _number_of(self, ctx: Any) -> int | None:
         noted = self._begun.get(id(ctx))
-        return noted.number if noted is not None and noted.ref() is ctx else None
+        return None if noted is None else noted.number
 
     def _on_started(self, sender: Any, **more: Any) -> None:
         """A request is dispatched: the one that brought its app context is known from its push."""
@@ -127,7 +127,7 @@ class Watch:
         if request is None:
             return
         noted = self._begun.get(id(request.app_ctx))
-        if noted is None or noted.ref() is not request.app_ctx:
+        if noted is None:
             return
         if request._own_app_ctx is request.app_ctx:
             noted.request = weakref.ref(request)
