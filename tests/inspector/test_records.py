@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from demijohn.inspector.records import (
@@ -31,6 +31,7 @@ finite = st.floats(allow_nan=False, allow_infinity=False)
 st.register_type_strategy(float, finite)
 
 
+@settings(max_examples=30)
 @given(st.builds(Snapshot, contexts=st.lists(contexts, max_size=3).map(tuple)))
 def test_json_and_back(snapshot: Snapshot) -> None:
     """What JSON's form is read to is what it was made of; its text has a line for each part."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import re
 import threading
@@ -186,3 +187,41 @@ def test_listing_while_contexts_come_and_go(watch: Watch, app: Demijohn) -> None
         for thread in threads:
             thread.join()
     assert listed(watch) == []
+
+
+def test_where_contexts_run(watch: Watch, app: Demijohn) -> None:
+    """A greenlet is named beside its thread, and a thread that has ended is said to have."""
+    gevent = pytest.importorskip("gevent", reason="pip install gevent")
+    seen: list[str] = []
+
+    def in_greenlet() -> None:
+        with app.app_context():
+            seen.extend(context.work for context in watch.snapshot().contexts)
+
+    gevent.spawn(in_greenlet).join()
+    assert re.fullmatch(r"greenlet Greenlet-\d+, thread MainThread", *seen)
+
+    left = app.app_context()
+    thread = threading.Thread(target=left.push)
+    thread.start()
+    thread.join()
+    (context,) = watch.snapshot().contexts
+    assert context.work == "a thread that has ended"
+    with pytest.warns(RuntimeWarning, match="popped in"):
+        left.pop()
+
+
+def test_tasks_that_end(watch: Watch, app: Demijohn) -> None:
+    """A context whose asyncio task has ended is listed by the thread."""
+    left = app.app_context()
+
+    async def task() -> str:
+        left.push()
+        return watch.snapshot().contexts[0].work
+
+    assert asyncio.run(task()).startswith("task Task-")
+    gc.collect()
+    (context,) = watch.snapshot().contexts
+    assert context.work == "a task that has ended, thread MainThread"
+    with pytest.warns(RuntimeWarning, match="popped in"):
+        left.pop()
