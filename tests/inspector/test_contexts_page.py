@@ -68,10 +68,10 @@ def test_a_thread(server: Inspected) -> None:
 def test_a_copied_request(server: Inspected) -> None:
     """A copied request on another thread stands under the request that it was copied from."""
     server.begin("/copy/four")
-    server.context("copied request", "/copy/four")
+    server.context("child", "/copy/four")
     assert outline(server.context("request", "/copy/four")) == (
         *("request", "/copy/four", "thread request thread", "current"),
-        ("copied request", "/copy/four", "thread mailer", "current"),
+        ("child", "/copy/four", "thread mailer", "current"),
     )
     server.open("four")
     server.until(is_empty)

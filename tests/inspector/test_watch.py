@@ -6,13 +6,26 @@ import asyncio
 import gc
 import re
 import threading
+import time
 import weakref
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
 
-from demijohn import Demijohn, appcontext_pushed, copy_current_request_context, request_started
+from demijohn import (
+    ContextThread,
+    Demijohn,
+    appcontext_pushed,
+    copy_current_request_context,
+    in_child,
+    parallel,
+    request_started,
+    task_group,
+)
+from demijohn.context.cancel import CancelToken
+from demijohn.context.unit import unit_of
 from demijohn.inspector.records import ContextRecord
 from demijohn.inspector.watch import Watch
 
@@ -117,7 +130,7 @@ def test_a_clients_request_within_a_view(watch: Watch, app: Demijohn) -> None:
 
 
 def test_copied_requests(watch: Watch, app: Demijohn) -> None:
-    """Each call of a copied request's function is listed under the request, on its thread."""
+    """Each call of a function with a copied request is listed under the request, on its thread."""
     seen: list[list[tuple[object, ...]]] = []
 
     @app.get("/")
@@ -129,7 +142,83 @@ def test_copied_requests(watch: Watch, app: Demijohn) -> None:
         return "done"
 
     app.test_client().get("/")
-    assert seen == [[("request", "/", ("copied request", "/"))]]
+    assert seen == [[("request", "/", ("child", "/"))]]
+
+
+def test_copies_by_hand(watch: Watch, app: Demijohn) -> None:
+    """A copy of a request context is below the original, wherever it is pushed."""
+    with app.test_request_context("/") as ctx:
+        copy = ctx.copy()
+        thread = threading.Thread(target=copy.push)
+        thread.start()
+        thread.join()
+        assert listed(watch) == [("request", "/", ("copied request", "/"))]
+        with pytest.warns(RuntimeWarning, match="popped in"):
+            copy.pop()
+
+
+def test_children(watch: Watch, app: Demijohn) -> None:
+    """Children are below what they were started in, in threads, branches and tasks, and by
+    themselves when that has ended."""
+    seen: dict[str, list[tuple[object, ...]]] = {}
+    last = threading.Event()
+
+    def note(name: str) -> None:
+        seen[name] = listed(watch)
+
+    @app.get("/work")
+    def work() -> str:
+        thread = ContextThread(target=note, args=("thread",))
+        thread.start()
+        thread.join()
+        with parallel() as branches:
+            branches.submit(note, "branch")
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(in_child(note), "pool").result()
+        with app.app_context():
+            asyncio.run(tasks())
+        late.append(ContextThread(target=lambda: (last.wait(60), note("late"))))
+        late[0].start()
+        return "done"
+
+    async def tasks() -> None:
+        async def task() -> None:
+            note("task")
+
+        async with task_group() as group:
+            group.create_task(task())
+
+    late: list[threading.Thread] = []
+    assert app.test_client().get("/work").status_code == 200
+    last.set()
+    late[0].join()
+    below = ("request", "/work", ("child", "/work"))
+    assert seen == {
+        "thread": [below],
+        "branch": [below],
+        "pool": [below],
+        "task": [("request", "/work", ("app context", None, ("child", "/work")))],
+        "late": [("child", "/work")],
+    }
+
+
+def test_what_should_stop(watch: Watch, app: Demijohn) -> None:
+    """A context that was cancelled, and the time left until a deadline, are told."""
+    with app.app_context() as ctx:
+        (context,) = watch.snapshot().contexts
+        assert context.stopping == ""
+        assert ctx._unit is None, "looking made something"
+        ctx.cancel("user")
+        (context,) = watch.snapshot().contexts
+        assert (context.cancelled, context.remaining) == ("user", None)
+        assert context.stopping == "cancelled: user"
+    with app.app_context() as ctx:
+        unit_of(ctx).cancel = CancelToken(time.monotonic() + 60)
+        (context,) = watch.snapshot().contexts
+        assert context.cancelled is None
+        assert context.remaining is not None
+        assert 30 < context.remaining <= 60
+        assert context.stopping.startswith("deadline in ")
 
 
 def test_a_context_that_was_there_before(app: Demijohn) -> None:

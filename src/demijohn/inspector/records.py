@@ -32,7 +32,8 @@ class ContextRecord:
     """Counts the contexts of the process, in the order of their begin."""
     app: str
     kind: str
-    """What it was made for: "request", "copied request", "app context", "joined request"."""
+    """What it was made for: "request", "child", "app context", "copied request" (by its `copy`),
+    "joined request" (in an app context that it did not bring)."""
     method: str | None
     path: str | None
     """Of its request, without the query."""
@@ -47,6 +48,10 @@ class ContextRecord:
     """How it would end now."""
     begun_at: str
     """The code that began it, as file, line and function; empty for a request at its edge."""
+    cancelled: str | None = None
+    """Why it should stop, if it should."""
+    remaining: float | None = None
+    """Seconds until its deadline, negative after it; None without one."""
     held: tuple[HeldRecord, ...] = ()
     children: tuple[ContextRecord, ...] = ()
 
@@ -54,6 +59,16 @@ class ContextRecord:
     def title(self) -> str:
         """Method and path of a request; nothing else has a title."""
         return f"{self.method} {self.path}" if self.method else ""
+
+    @property
+    def stopping(self) -> str:
+        """Whether it should stop, and when it must, in words; empty when neither is known."""
+        parts = [] if self.cancelled is None else [f"cancelled: {self.cancelled}"]
+        if self.remaining is not None and self.remaining > 0:
+            parts.append(f"deadline in {age_text(self.remaining)}")
+        elif self.remaining is not None:
+            parts.append(f"deadline {age_text(-self.remaining)} ago")
+        return ", ".join(parts)
 
     def walk(self) -> Iterator[ContextRecord]:
         """It and all that are below it, parents first."""

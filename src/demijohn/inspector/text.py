@@ -46,7 +46,9 @@ def _context(
 def headline(context: ContextRecord) -> str:
     """What a context is and how it stands, in one line."""
     what = " ".join(part for part in (context.kind, context.title) if part)
-    return f"{what}  {age_text(context.age)}  {context.state}, {context.outcome} so far"
+    stands = f"{context.state}, {context.outcome} so far"
+    stopping = f"  {context.stopping}" if context.stopping else ""
+    return f"{what}  {age_text(context.age)}  {stands}{stopping}"
 
 
 def details(context: ContextRecord) -> Iterator[str]:

@@ -22,6 +22,7 @@ from typing import Any, Self
 from ..context.held import Held
 from ..context.lifecycle import State
 from ..context.stack import Context
+from ..context.unit import Unit
 from ..framework.contexts import RequestContext
 from ..framework.globals import _cv_app, _cv_request
 from ..framework.signals import appcontext_pushed, request_started
@@ -47,7 +48,18 @@ class _Joined:
 class _Begun:
     """A life of an app context: what was seen when it began."""
 
-    __slots__ = ("joined", "number", "parent", "place", "ref", "request", "since", "thread", "work")
+    __slots__ = (
+        "is_child",
+        "joined",
+        "number",
+        "parent",
+        "place",
+        "ref",
+        "request",
+        "since",
+        "thread",
+        "work",
+    )
 
     def __init__(self, number: int, ref: weakref.ref[Any]) -> None:
         self.number = number
@@ -56,6 +68,7 @@ class _Begun:
         self.thread = threading.get_ident()
         self.work = _current_work()
         self.parent: int | None = None
+        self.is_child = False
         #: The request that brought this context.
         self.request: weakref.ref[RequestContext] | None = None
         self.joined: tuple[_Joined, ...] = ()
@@ -109,13 +122,17 @@ class Watch:
 
     def _look_around(self, noted: _Begun, ctx: Any) -> None:
         """Find the parent, the request and the place of a context that begins, at its push."""
-        before = getattr(ctx._token, "old_value", None)
-        noted.parent = self._number_of(before)
         request, noted.place = _who_pushes(sys._getframe(2))
+        # What it began in; for a child and a copy what these were made of, which may be elsewhere.
+        parent = getattr(ctx._token, "old_value", None)
         if request is not None:
             noted.request = weakref.ref(request)
-        if ctx._unit is not None and ctx._unit.parent is not None:
-            noted.parent = self._number_of(ctx._unit.parent())
+            parent = getattr(request._parent, "app_ctx", parent)
+        unit: Unit | None = ctx._unit
+        if unit is not None and unit.parent is not None:
+            noted.is_child = True
+            parent = unit.parent()
+        noted.parent = self._number_of(parent)
 
     def _number_of(self, ctx: Any) -> int | None:
         noted = self._begun.get(id(ctx))
@@ -167,8 +184,8 @@ def _record(noted: _Begun, names: dict[int | None, str]) -> ContextRecord | None
     if ctx is None or ctx.ended:
         return None
     request = None if noted.request is None else noted.request()
-    kind = "app context"
-    if request is not None:
+    kind = "child" if noted.is_child else "app context"
+    if request is not None and not noted.is_child:
         kind = "request" if request._parent is None else "copied request"
     method, path, endpoint = _asked(request)
     return ContextRecord(
@@ -183,6 +200,7 @@ def _record(noted: _Begun, names: dict[int | None, str]) -> ContextRecord | None
         state=_state(ctx, request),
         outcome=ctx.outcome or (request._outcome if request is not None else "ok"),
         begun_at="" if noted.place is None else _place_text(*noted.place),
+        **_stopping(ctx),
         # A request's list has those of its app context too.
         held=_held_records(ctx.held() if request is None else request.held()),
         children=tuple(_joined_requests(noted, names)),
@@ -207,6 +225,7 @@ def _joined_requests(noted: _Begun, names: dict[int | None, str]) -> Iterable[Co
             state=_state(request, request),
             outcome=request._outcome,
             begun_at="",
+            **_stopping(request),
             held=_held_records(Context.held(request)),
         )
 
@@ -227,6 +246,16 @@ def _state(ctx: Any, request: Any) -> str:
     if state is State.CURRENT and request is not None and request._final:
         return "streaming"
     return state.name.lower()
+
+
+def _stopping(ctx: Any) -> dict[str, Any]:
+    """Why a context should stop, and the seconds it has, by its own token; none is made for it."""
+    token = None if ctx._unit is None else ctx._unit.cancel
+    if token is None:
+        return {}
+    # Not its `reason`, whose look may run what is to be called when a deadline has passed.
+    left = None if token.deadline is None else round(token.deadline - monotonic(), 3)
+    return {"cancelled": token._reason, "remaining": left}
 
 
 def _held_records(held: Iterable[Held]) -> tuple[HeldRecord, ...]:
