@@ -56,9 +56,9 @@ def test_the_tree_is_printed(server: Inspected, folder: Path) -> None:
     server.context("app context", None)
     done = contexts(folder)
     lines = [
-        r"request GET /nested/one  \d\.\d s  current, ok so far",
+        r"request GET /nested/one  [\d.]+ s  current, ok so far",
         r"│  site_app, endpoint nested, thread Thread-\d+ \(process_request_thread\)",
-        r"└─ app context  \d\.\d s  current, ok so far",
+        r"└─ app context  [\d.]+ s  current, ok so far",
         r"      site_app, thread Thread-\d+ \(process_request_thread\)",
         r"      begun at site_app.py:\d+ nested",
     ]

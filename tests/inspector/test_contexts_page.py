@@ -42,7 +42,7 @@ def test_a_context_within_a_view(server: Inspected) -> None:
     assert (request.method, request.endpoint, request.app) == ("GET", "nested", "site_app")
     assert request.begun_at == ""
     assert re.fullmatch(r"site_app.py:\d+ nested", request.children[0].begun_at)
-    assert 0 <= request.children[0].age <= request.age < 60
+    assert 0 <= request.children[0].age <= request.age < 600
     server.open("one")
     server.until(is_empty)
 
