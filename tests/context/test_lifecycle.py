@@ -97,7 +97,7 @@ def ends_in(state: State, event: Event) -> State:
     return to
 
 
-@pytest.mark.leaves_behind("context")
+@pytest.mark.leaves_behind("context", "resource")
 @pytest.mark.parametrize("event", list(ACTS), ids=lambda event: event.name)
 @pytest.mark.parametrize("state", list(State), ids=lambda state: state.name)
 def test_the_table_is_what_happens(state: State, event: Event) -> None:

@@ -211,8 +211,10 @@ def test_forwards_what_local_proxy_forwards(name: str) -> None:
 
 def test_ternary_pow() -> None:
     """`pow` with a modulus reaches the object, as through `LocalProxy`."""
-    var: ContextVar[int] = ContextVar("n", default=3)
+    var: ContextVar[int] = ContextVar("n")
+    token = var.set(3)
     assert pow(make_proxy(var, None, "Outside.", "Need."), 3, 5) == 2
+    var.reset(token)
 
 
 @pytest.mark.parametrize("name", sorted(FORWARDED - {"__doc__", "__wrapped__"}))
@@ -343,13 +345,15 @@ def test_a_proxy_needs_an_attribute_name() -> None:
 
 def test_the_name_of_the_resolver_is_the_objects() -> None:
     """No name of the proxy's own hides an attribute of the object, its resolver's included."""
+    var: ContextVar[Any] = ContextVar("ours")
+    proxy = make_proxy(var, None, "Outside.", "Need.")
     thing = type("Thing", (), {})()
     thing._resolve = "mine"
-    var: ContextVar[Any] = ContextVar("ours", default=thing)
-    proxy = make_proxy(var, None, "Outside.", "Need.")
+    token = var.set(thing)
     assert proxy._resolve == "mine"
     proxy._resolve = "other"
     assert thing._resolve == "other"
+    var.reset(token)
 
 
 def _cost(statement: str, names: dict[str, object]) -> float:
