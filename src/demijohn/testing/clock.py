@@ -88,7 +88,12 @@ class FakeClock:
 
         loop = asyncio.get_running_loop()
         woken = asyncio.Event()
-        number, _ = self._add(seconds, lambda: loop.call_soon_threadsafe(woken.set))
+
+        def wake() -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(woken.set)
+
+        number, _ = self._add(seconds, wake)
         try:
             await asyncio.wait_for(woken.wait(), self.limit)
         except TimeoutError:
