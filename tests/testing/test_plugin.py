@@ -16,7 +16,7 @@ from demijohn.testing import plugin
 PLANTED = """\
 import asyncio, contextvars, sqlite3, threading, unittest
 import pytest
-from demijohn import Demijohn, current_app, has_app_context, has_request_context
+from demijohn import Demijohn, current_app, has_app_context, has_request_context, resource
 from demijohn.context import Context, ContextStack
 
 app = Demijohn("site")
@@ -143,6 +143,24 @@ def test_task():
 def test_open_response():
     kept.append(app.test_client().get("/stream"))
 
+@resource
+def conn():
+    yield "conn"
+
+@resource(lifetime="app")
+def pool():
+    yield "pool"
+
+def test_resource():
+    app.app_context().push()
+    assert conn[0] == "c"
+
+def test_resource_of_an_application():
+    mine = Demijohn("mine")
+    kept.append(mine)
+    with mine.app_context():
+        assert pool[0] == "p"
+
 def test_pops_what_is_not_its_own(held):
     Job.stack.current.pop()
 
@@ -200,7 +218,17 @@ LEFT = {
     "test_thread_that_is_over": ["was pushed and not popped", "in thread 'careless'"],
     "test_dropped": ["was pushed, not popped, and dropped", "in thread 'careless'"],
     "test_task": ["was pushed and not popped", "in task 'planter'"],
-    "test_open_response": ["'http://localhost/stream' [GET] of site> is open: close the response"],
+    "test_open_response": ["'http://localhost/stream' [GET] of site> is open: read the response"],
+    "test_resource": [
+        "<AppContext of site> is current",
+        "holds the resource 'conn', opened at",
+        "test_resource, in thread 'MainThread', 0.",
+    ],
+    "test_resource_of_an_application": [
+        "an application of this test, <Demijohn 'mine'>, has open resources",
+        "holds the resource 'pool', opened at",
+        "close them with `app.close()`",
+    ],
     "TestWide.test_second": ["<AppContext of site> is current", "class_wide, in thread"],
 }
 """Each planted test -> what its error says. Every other test of that suite passes."""
@@ -238,7 +266,9 @@ def test_the_same_on_two_processes(tmp_path: Path, planted: Outcome) -> None:
 CLEAN = '''\
 import contextvars, decimal, threading, unittest
 import pytest
-from demijohn import Demijohn, current_app, g, has_app_context, has_request_context
+from demijohn import (
+    Demijohn, current_app, g, has_app_context, has_request_context, resource
+)
 from demijohn.testing import wait_for_children
 
 site = Demijohn("site")
@@ -356,6 +386,24 @@ class TestCase(unittest.TestCase):
     def test_two(self):
         assert has_app_context()
 
+@resource(lifetime="app")
+def pool():
+    yield "pool"
+
+def test_resource_of_the_application(app):
+    with app.app_context():
+        assert pool == "pool"
+
+@pytest.fixture(scope="module")
+def lasting():
+    app = Demijohn("lasting")
+    yield app
+    app.close()
+
+def test_resource_of_a_lasting_application(lasting, app):
+    with lasting.app_context():
+        assert pool == "pool"
+
 @pytest.mark.skip
 def test_skipped(): pass
 
@@ -372,7 +420,7 @@ def test_a_clean_suite_passes(tmp_path: Path, arguments: tuple[str, ...]) -> Non
     settings = {"pytest.ini": "[pytest]\ndemijohn_app = board:create_app()\n"}
     outcome = run_suite(tmp_path, {"test_clean.py": CLEAN, **settings}, *arguments)
     assert set(outcome.faults) == outcome.passed, outcome.output
-    assert len(outcome.passed) == 19
+    assert len(outcome.passed) == 21
 
 
 def test_a_failed_test_tells_its_leftovers(tmp_path: Path) -> None:

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 from demijohn import Demijohn
-from demijohn.testing import FlaskClient, FlaskCliRunner
 from visitor import Visitor
 
 from board import create_app
+
+# The fixtures `client` and `runner`; and no test may leave a context behind.
+pytest_plugins = ["demijohn.testing.plugin"]
 
 
 @pytest.fixture
@@ -32,18 +34,6 @@ def app(settings: dict[str, Any]) -> Iterator[Demijohn]:
     app = create_app(settings)
     yield app
     app.extensions["courier"].wait()
-
-
-@pytest.fixture
-def client(app: Demijohn) -> FlaskClient:
-    """Return a bare test client."""
-    return app.test_client()
-
-
-@pytest.fixture
-def runner(app: Demijohn) -> FlaskCliRunner:
-    """Return a runner for the board's commands."""
-    return app.test_cli_runner()
 
 
 @pytest.fixture

@@ -9,12 +9,13 @@ import contextvars
 import gc
 import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
 
+from ..context.held import Held, listed
 from ..context.lifecycle import State
 from ..context.stack import Context
 from .watch import Note, Watch
@@ -59,9 +60,14 @@ class Start:
 
     def covers(self, note: Note) -> bool:
         """Whether the context of this note began in the stretch and is its own."""
-        if note.number <= self.note or note.began_on(self.threads - {threading.current_thread()}):
+        others = self.threads - {threading.current_thread()}
+        return self.covers_number(note.number) and not note.began_on(others)
+
+    def covers_number(self, number: int) -> bool:
+        """Whether the note of this number was taken in the stretch."""
+        if number <= self.note:
             return False
-        return not any(first < note.number < last for first, last in self.skipped)
+        return not any(first < number < last for first, last in self.skipped)
 
 
 def changes(before: contextvars.Context, after: contextvars.Context) -> Changes:
@@ -137,6 +143,7 @@ class Leaks:
             self._put_back()
         if elsewhere:
             self._look_elsewhere()
+            self._look_at_applications()
         return self.found
 
     # -- in this Context ---------------------------------------------------------------------------
@@ -152,8 +159,8 @@ class Leaks:
             if not tops:
                 return
             _, var, old, top = max(tops, key=lambda found: found[0])
-            text = f"{_described(top)} is current: it was pushed and not popped (use `with`)"
-            self._report("context", text, top, _pop(top))
+            text = self._told(top, "is current: it was pushed and not popped (use `with`)")
+            self._report("context", text, _pop(top))
             if var.get(None) is top:
                 var.set(_below(top, old))
             changed = self.variables()
@@ -173,7 +180,9 @@ class Leaks:
             who = self.set_by.get(var, (UNSET, ""))
             by = f" by {who[1]}" if who[0] is new else ""
             value = _default(var) if old is UNSET else old
-            text = f"the variable {var.name!r} was {_short(value)}, and is {_short(new)}{by}"
+            text = (
+                f"the variable {var.name!r} was {_described(value)}, and is {_described(new)}{by}"
+            )
             if value is UNSET:
                 text += "; it stays so, as it has no default to be set to"
             else:
@@ -220,7 +229,7 @@ class Leaks:
         return [(note, context) for note, context in found if id(context) not in here]
 
     def _dropped(self) -> list[Note]:
-        return [note for note in self.watch.dropped(self.start.note) if self.start.covers(note)]
+        return [note for note in self.watch.dropped() if self.start.covers(note)]
 
     def _wait(self) -> None:
         """Let work that is just ending end."""
@@ -230,29 +239,48 @@ class Leaks:
             pause.wait(_POLL)
 
     def _report_other(self, note: Note, context: Context) -> None:
-        text = _described(context)
-        if context.state is State.HELD:
-            self._report("resource", f"{text} is held: close the response, or read it", context)
+        if context.state is State.HELD or (not note.at_work and not note.to_end):
+            words = "is open: read the response to its end, or close it"
+            self._report("resource", self._told(context, words))
         elif note.at_work:
+            self._report("child", self._told(context, "is still at work"))
             cancel = getattr(context, "cancel", None)
             if cancel is not None:
                 cancel("the test that started it is over")
-            self._report("child", f"{text} is still at work", context)
-        elif note.to_end:
-            text += " was pushed and not popped (use `with`)"
-            self._report("context", text, context, _pop(context))
         else:
-            self._report("resource", f"{text} is open: close the response, or read it", context)
+            text = self._told(context, "was pushed and not popped (use `with`)")
+            self._report("context", text, _pop(context))
+
+    def _look_at_applications(self) -> None:
+        for number, scope in self.watch.scopes():
+            if not self.start.covers_number(number):
+                continue
+            # Asked for by `holdings()`, they would be noted for the exit of the process.
+            held = [listed(opened) for opened in scope._held.all()]
+            if held:
+                text = f"an application of this test, {_described(scope.app)}, has open resources"
+                text += "".join(map(_held_line, held))
+                text += "\n    close them with `app.close()`, after the `yield` of its fixture, say"
+                self._report("resource", text, _trouble(scope.close))
 
     # -- words -------------------------------------------------------------------------------------
 
-    def _report(self, kind: str, text: str, context: Context, trouble: str = "") -> None:
+    def _told(self, context: Context, words: str) -> str:
+        text = f"{_described(context)} {words}"
         note = self.watch.note_of(context)
         if note is not None:
             text += f"\n    {note}"
+        return text + "".join(map(_held_line, context.held()))
+
+    def _report(self, kind: str, text: str, trouble: str = "") -> None:
         if trouble:
             text += f"\n    its end failed: {trouble}"
         self.found.append(Leak(kind, text))
+
+
+def _held_line(held: Held) -> str:
+    opened = f"opened at {held.opener}, in thread {held.thread!r}"
+    return f"\n    holds the resource {held.name!r}, {opened}, {held.age:.3f} s ago"
 
 
 def _default(var: ContextVar[Any]) -> Any:
@@ -273,27 +301,25 @@ def _below(context: Context, default: Any) -> Any:
 
 def _pop(context: Context) -> str:
     """Pop a leftover, wherever it was pushed; what that raised, in words."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _trouble(lambda: context.pop(None))
+
+
+def _trouble(call: Callable[[], object]) -> str:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            context.pop(None)
+        call()
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     return ""
 
 
-def _described(context: Context) -> str:
-    """The context as its `repr`, which is the user's code."""
-    state = " (ended)" if context.ended else ""
-    try:
-        return f"{context!r}{state}"
-    except Exception as error:
-        return f"<{type(context).__qualname__}, whose repr fails: {error!r}>{state}"
-
-
-def _short(value: Any) -> str:
+def _described(value: Any) -> str:
+    """The value's `repr`, which is the user's code."""
     try:
         text = repr(value)
     except Exception as error:
         return f"<{type(value).__qualname__}, whose repr fails: {type(error).__name__}>"
+    if isinstance(value, Context):
+        return f"{text} (ended)" if value.ended else text
     return text if len(text) <= 100 else f"{text[:97]}..."

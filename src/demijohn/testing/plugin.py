@@ -76,13 +76,14 @@ def pytest_configure(config: pytest.Config) -> None:
 def app(pytestconfig: pytest.Config) -> Iterator[Any]:
     """The application: override this fixture, or name it with the setting `demijohn_app`.
 
-    `TESTING` is on while the test runs.
+    `TESTING` is on while the test runs; afterwards resources of lifetime `app` are closed.
     """
     app = load_app(pytestconfig)
     before = app.config.get("TESTING", False)
     app.config["TESTING"] = True
     yield app
     app.config["TESTING"] = before
+    app.close()
 
 
 @pytest.fixture
@@ -154,8 +155,8 @@ class _Check:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None]:
         self.item = item
+        watch.begin()
         self.outer = self.start = Start.now(watch)
-        watch.since = self.outer.note
         self.expected: dict[ContextVar[Any], Any] = {}
         self.set_by: dict[ContextVar[Any], tuple[Any, str]] = {}
         self.found: list[Leak] = []

@@ -20,6 +20,7 @@ from types import FrameType
 from typing import Any
 
 from ..context.lifecycle import State
+from ..context.scope import Scope
 from ..context.stack import Context
 from ..framework.app_contexts import AppContext
 from ..framework.contexts import RequestContext
@@ -90,6 +91,7 @@ class Watch:
         self._undo: list[tuple[type, str, Any]] = []
         self._notes: dict[int, Note] = {}
         self._dropped: list[Note] = []
+        self._scopes: list[tuple[int, weakref.ref[Scope]]] = []
         #: Notes up to this number are not the running test's.
         self.since = 0
 
@@ -106,6 +108,7 @@ class Watch:
         self._replace(AppContext, "__exit__", Context.__exit__)
         begin = RequestContext._begin_at_edge
         self._replace(RequestContext, "_begin_at_edge", _noting_edge(self, begin))
+        self._replace(Scope, "__init__", _noting_scope(self, Scope.__init__))
 
     def stop(self) -> None:
         """Undo one `start`; the last one forgets everything."""
@@ -115,7 +118,7 @@ class Watch:
         while self._undo:
             setattr(*self._undo.pop())
         self._notes.clear()
-        self._dropped.clear()
+        self.begin()
 
     def _replace(self, cls: type, name: str, function: Any) -> None:
         self._undo.append((cls, name, cls.__dict__[name]))
@@ -144,9 +147,18 @@ class Watch:
         """Where the context's life began, if it was noted."""
         return self._notes.get(id(context))
 
-    def mark(self) -> int:
-        """The number of the latest note. Forgets what was dropped before."""
+    def note_scope(self, scope: Scope) -> None:
+        """An application, and with it the place of its resources, has been made."""
+        self._scopes.append((next(_NOTES), weakref.ref(scope)))
+
+    def begin(self) -> None:
+        """A test begins: forget what was dropped and made before."""
         self._dropped.clear()
+        self._scopes.clear()
+        self.since = self.mark()
+
+    def mark(self) -> int:
+        """The number of the latest note."""
         return next(_NOTES)
 
     def alive(self, since: int) -> Iterator[tuple[Note, Context]]:
@@ -158,9 +170,16 @@ class Watch:
                 if context is not None and context.state is not State.ENDED:
                     yield note, context
 
-    def dropped(self, since: int) -> list[Note]:
-        """Contexts that began after note `since` and went to the collector without an end."""
-        return [note for note in self._dropped if note.number > since]
+    def dropped(self) -> list[Note]:
+        """Contexts that went to the collector without an end since the test began."""
+        return list(self._dropped)
+
+    def scopes(self) -> Iterator[tuple[int, Scope]]:
+        """Those that were made since the test began and are there, with their number."""
+        for number, ref in list(self._scopes):
+            scope = ref()
+            if scope is not None:
+                yield number, scope
 
 
 watch = Watch()
@@ -222,6 +241,15 @@ def _noting_edge(watch: Watch, original: Any) -> Any:
             watch.may_go(self)
 
     return _begin_at_edge
+
+
+def _noting_scope(watch: Watch, original: Any) -> Any:
+    @wraps(original)
+    def __init__(self: Scope, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        watch.note_scope(self)
+
+    return __init__
 
 
 def _site(frame: FrameType | None) -> Site | None:
