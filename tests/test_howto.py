@@ -46,6 +46,15 @@ def test_moving_from_flask(reader: Reader) -> None:
     assert len(reader.addresses) == 2
 
 
+def test_testing_an_application(reader: Reader) -> None:
+    """Every file and command of "Test an application" does what the page says."""
+    found = list(blocks((HOWTO / "testing.md").read_text()))
+    assert len(found) > 8
+    reader.run(Step("python -m pip install ../demijohn", []))
+    for block in found:
+        reader.follow(block)
+
+
 WRITTEN = """\
 import flask
 import flask_login
@@ -107,6 +116,7 @@ def test_every_howto_is_followed() -> None:
         "deploy.md",
         "from-flask.md",
         "inspect.md",
+        "testing.md",
     }
 
 
