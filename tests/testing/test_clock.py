@@ -15,8 +15,11 @@ import pytest
 from waiting import PATIENCE, until
 
 import demijohn.http.sessions
-from demijohn import Demijohn, session
-from demijohn.context import Context, ContextStack
+from demijohn import Demijohn, app_ctx, parallel, session, task_group
+from demijohn.context import Context, ContextStack, stack
+from demijohn.context.cancel import CancelToken
+from demijohn.context.errors import DeadlineExceeded
+from demijohn.context.unit import unit_of
 from demijohn.testing import FakeClock
 
 NOON = datetime(2030, 5, 1, 12, tzinfo=UTC).timestamp()
@@ -84,6 +87,73 @@ def test_the_framework_goes_by_the_clock(clock: FakeClock) -> None:
         pass
     clock.advance(25)
     assert "was ended 25.000 s ago" in str(ctx.ended_error("go on"))
+
+
+def with_deadline(app: Demijohn, seconds: float) -> Any:
+    """An app context that has this time, by the clock that the framework goes by."""
+    ctx = app.app_context()
+    unit_of(ctx).cancel = CancelToken(stack.monotonic() + seconds)
+    return ctx
+
+
+def test_deadlines_pass_by_the_clock(clock: FakeClock) -> None:
+    """What is left until a deadline, and whether it has passed, the clock says."""
+    with with_deadline(Demijohn("site"), 60) as ctx:
+        assert (ctx.remaining(), ctx.cancelled) == (60, False)
+        clock.advance(59.5)
+        assert (ctx.remaining(), ctx.cancelled) == (0.5, False)
+        clock.advance(0.5)
+        assert (ctx.remaining(), ctx.cancel_reason) == (0, "deadline")
+        with pytest.raises(DeadlineExceeded):
+            ctx.check()
+
+
+def test_waits_of_the_framework_wake(clock: FakeClock) -> None:
+    """A thread that waits in the framework, for an hour say, goes on when the clock is advanced."""
+    app = Demijohn("site")
+    waits, results = threading.Event(), list[bool]()
+
+    def wait() -> None:
+        with with_deadline(app, 3600) as ctx:
+            waits.set()
+            results.append(ctx.wait_cancelled())
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    waits.wait()
+    clock.advance(3600)
+    thread.join(PATIENCE)
+    assert results == [True]
+
+
+def test_branches_end_by_the_clock(clock: FakeClock) -> None:
+    """A deadline ends the wait for branches, in threads and in tasks."""
+    app = Demijohn("site")
+    stopped: list[str] = []
+
+    def branch() -> None:
+        clock.advance(61)
+        assert app_ctx.wait_cancelled(PATIENCE)
+        stopped.append("thread")
+        app_ctx.check()
+
+    with with_deadline(app, 60), pytest.raises(DeadlineExceeded), parallel() as p:
+        p.submit(branch).result()
+
+    async def task() -> None:
+        clock.advance(61)
+        try:
+            await asyncio.sleep(PATIENCE)
+        finally:
+            stopped.append("task")
+
+    async def main() -> None:
+        async with task_group() as tg:
+            tg.create_task(task())
+
+    with with_deadline(app, 60), pytest.raises(DeadlineExceeded):
+        asyncio.run(main())
+    assert stopped == ["thread", "task"]
 
 
 def real_names() -> dict[tuple[str, str], Any]:

@@ -16,7 +16,11 @@ from demijohn.testing import plugin
 PLANTED = """\
 import asyncio, contextvars, sqlite3, threading, unittest
 import pytest
-from demijohn import Demijohn, current_app, has_app_context, has_request_context, resource
+from concurrent.futures import ThreadPoolExecutor
+from demijohn import (
+    ContextThread, Demijohn, app_ctx, current_app, has_app_context, has_request_context, in_child,
+    resource,
+)
 from demijohn.context import Context, ContextStack
 
 app = Demijohn("site")
@@ -119,6 +123,38 @@ def test_child():
 def test_child_goes_on():
     may_end.set()
 
+def test_child_thread():
+    ready = threading.Event()
+    def work():
+        ready.set()
+        app_ctx.wait_cancelled(60)
+    with app.app_context():
+        kept.append(ContextThread(target=work, name="kid"))
+        kept[-1].start()
+    ready.wait()
+
+def test_child_thread_was_cancelled():
+    kept[-1].join(20)
+    assert not kept[-1].is_alive()
+
+@pytest.fixture(scope="module")
+def pool():
+    with ThreadPoolExecutor(1, thread_name_prefix="pool") as pool:
+        pool.submit(int).result()
+        yield pool
+
+def test_pool_before(pool):
+    pass
+
+def test_child_of_a_request_in_an_older_thread(pool):
+    ready = threading.Event()
+    def work():
+        ready.set()
+        app_ctx.wait_cancelled(60)
+    with app.test_request_context("/parent"):
+        pool.submit(in_child(work))
+    ready.wait()
+
 def test_thread_that_is_over():
     def work():
         kept.append(app.app_context())
@@ -148,8 +184,8 @@ def conn():
     yield "conn"
 
 @resource(lifetime="app")
-def pool():
-    yield "pool"
+def database():
+    yield "database"
 
 def test_resource():
     app.app_context().push()
@@ -159,7 +195,7 @@ def test_resource_of_an_application():
     mine = Demijohn("mine")
     kept.append(mine)
     with mine.app_context():
-        assert pool[0] == "p"
+        assert database[0] == "d"
 
 def test_pops_what_is_not_its_own(held):
     Job.stack.current.pop()
@@ -215,6 +251,16 @@ LEFT = {
     "TestCase.test_case": ["<AppContext of site> is current", "TestCase.setUp"],
     "TestClassWide.test_second": ["<AppContext of site> is current", "TestClassWide.setUpClass"],
     "test_child": ["<AppContext of site> is still at work", "in thread 'worker'", "<locals>.work"],
+    "test_child_thread": [
+        "<AppContext of site> is still at work",
+        "a child, started at",
+        "test_child_thread, in thread 'kid'",
+    ],
+    "test_child_of_a_request_in_an_older_thread": [
+        "'http://localhost/parent' [GET] of site> is still at work",
+        "a child, started at",
+        "older_thread, in thread 'pool_0'",
+    ],
     "test_thread_that_is_over": ["was pushed and not popped", "in thread 'careless'"],
     "test_dropped": ["was pushed, not popped, and dropped", "in thread 'careless'"],
     "test_task": ["was pushed and not popped", "in task 'planter'"],
@@ -226,13 +272,14 @@ LEFT = {
     ],
     "test_resource_of_an_application": [
         "an application of this test, <Demijohn 'mine'>, has open resources",
-        "holds the resource 'pool', opened at",
+        "holds the resource 'database', opened at",
         "close them with `app.close()`",
     ],
     "TestWide.test_second": ["<AppContext of site> is current", "class_wide, in thread"],
 }
 """Each planted test -> what its error says. Every other test of that suite passes."""
 MORE = {"test_parameters[1]", "test_child_goes_on", "test_last", "TestClassWide.test_first"}
+MORE |= {"test_child_thread_was_cancelled", "test_pool_before"}
 MORE |= {"TestWide.test_first", "test_pops_what_is_not_its_own"}
 
 

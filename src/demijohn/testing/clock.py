@@ -15,8 +15,12 @@ from datetime import datetime, tzinfo
 from types import ModuleType, TracebackType
 from typing import Any, Self
 
+from ..context.cancel import seconds_until
+
 _OTHERS = ("itsdangerous.timed",)
 """Modules of others whose time is the framework's."""
+_LOOK = 0.01
+"""How many real seconds may pass until a wait of the framework notices that time was advanced."""
 _DATED = "demijohn.http.sessions"
 """The module that reads the time from `datetime`: when a session's cookie expires."""
 
@@ -146,6 +150,10 @@ class FakeClock:
 
     # -- being the framework's clock ---------------------------------------------------------------
 
+    def _seconds_until(self, moment: float | None) -> float | None:
+        """Has the framework's waits look at the time often: they all look again when they wake."""
+        return None if moment is None else min(max(0.0, moment - self.monotonic()), _LOOK)
+
     def __enter__(self) -> Self:
         if not _ACTIVE.acquire(blocking=False):
             raise RuntimeError("A fake clock is active already: there is one time for a process.")
@@ -172,6 +180,7 @@ class FakeClock:
             id(time.time): self.time,
             id(time.monotonic): self.monotonic,
             id(time): _TimeModule(self),
+            id(seconds_until): self._seconds_until,
         }
         dated = {id(datetime): _dated_by(self)}
         for module in list(sys.modules.values()):

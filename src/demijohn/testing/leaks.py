@@ -37,7 +37,7 @@ class Leak:
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class Beginning:
     """How things stood when a stretch began."""
 
     variables: contextvars.Context
@@ -47,12 +47,12 @@ class Start:
     """Ranges of notes that are not this stretch's."""
 
     @classmethod
-    def now(cls, watch: Watch) -> Start:
+    def now(cls, watch: Watch) -> Beginning:
         """Remember how things stand in the calling Context."""
         threads = frozenset(threading.enumerate())
         return cls(contextvars.copy_context(), watch.mark(), threads)
 
-    def without(self, before: Start, after: Start) -> Start:
+    def without(self, before: Beginning, after: Beginning) -> Beginning:
         """The same stretch, but what came between `before` and `after` belongs to somebody else."""
         threads = self.threads | (after.threads - before.threads)
         skipped = (*self.skipped, (before.note, after.note))
@@ -60,8 +60,11 @@ class Start:
 
     def covers(self, note: Note) -> bool:
         """Whether the context of this note began in the stretch and is its own."""
-        others = self.threads - {threading.current_thread()}
-        return self.covers_number(note.number) and not note.began_on(others)
+        if not self.covers_number(note.number):
+            return False
+        if note.start is not None and self.covers_number(note.start.number):
+            return True
+        return not note.began_on(self.threads - {threading.current_thread()})
 
     def covers_number(self, number: int) -> bool:
         """Whether the note of this number was taken in the stretch."""
@@ -109,7 +112,7 @@ class Leaks:
     def __init__(
         self,
         watch: Watch,
-        start: Start,
+        start: Beginning,
         expected: Mapping[ContextVar[Any], Any],
         allowed: frozenset[str],
         set_by: Mapping[ContextVar[Any], tuple[Any, str]],
@@ -221,7 +224,8 @@ class Leaks:
         found = [pair for pair in self.watch.alive(self.start.note) if covers(pair[0])]
         if not found:
             return found
-        here: set[int] = set()
+        # A request stands for the app context that it runs with.
+        here = {id(getattr(context, "app_ctx", None)) for _, context in found}
         for top in [*contextvars.copy_context().values(), *self.expected.values()]:
             while isinstance(top, Context) and id(top) not in here:
                 here |= {id(top), id(getattr(top, "app_ctx", None))}

@@ -15,7 +15,7 @@ import pytest
 
 from ..cli.discover import NoAppException, ScriptInfo
 from .client import FlaskClient
-from .leaks import Leak, Leaks, Start, changes
+from .leaks import Beginning, Leak, Leaks, changes
 from .runner import FlaskCliRunner
 from .watch import watch
 
@@ -156,7 +156,7 @@ class _Check:
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None]:
         self.item = item
         watch.begin()
-        self.outer = self.start = Start.now(watch)
+        self.outer = self.start = Beginning.now(watch)
         self.expected: dict[ContextVar[Any], Any] = {}
         self.set_by: dict[ContextVar[Any], tuple[Any, str]] = {}
         self.found: list[Leak] = []
@@ -168,7 +168,7 @@ class _Check:
             raise
         finally:
             if not self.looks_last:
-                self.start = Start.now(watch)
+                self.start = Beginning.now(watch)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None]:
@@ -203,9 +203,9 @@ class _Check:
             # Finalizers run latest first: this one after those of all the test's own fixtures, and
             # before those of wider ones.
             self.looks_last = True
-            self.start = Start.now(watch)
+            self.start = Beginning.now(watch)
             self.item.addfinalizer(self._look_after_test)
-        before = Start.now(watch) if self.looks_last and not own else None
+        before = Beginning.now(watch) if self.looks_last and not own else None
         variables = copy_context()
         try:
             return (yield)
@@ -214,7 +214,7 @@ class _Check:
             if made:
                 self._note_fixture(fixturedef, made)
             if before is not None:
-                self.start = self.start.without(before, Start.now(watch))
+                self.start = self.start.without(before, Beginning.now(watch))
 
     def _note_fixture(
         self, fixturedef: pytest.FixtureDef[Any], made: dict[ContextVar[Any], tuple[Any, Any]]
@@ -244,7 +244,7 @@ class _Check:
     def _look_after_fixtures(self) -> None:
         self._look(self.outer, elsewhere=False)
 
-    def _look(self, start: Start, elsewhere: bool) -> None:
+    def _look(self, start: Beginning, elsewhere: bool) -> None:
         # A failed test's traceback keeps what it worked with: nothing can be said of that.
         leaks = Leaks(watch, start, self.expected, self.allowed, self.set_by, self.grace)
         self.found += leaks.look(elsewhere)

@@ -19,6 +19,7 @@ from time import monotonic
 from types import FrameType
 from typing import Any
 
+from ..context.children.child import Fork
 from ..context.lifecycle import State
 from ..context.scope import Scope
 from ..context.stack import Context
@@ -29,6 +30,8 @@ _INSTALLED = ("<frozen", *map(sysconfig.get_path, ("stdlib", "platstdlib", "pure
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 """How the names of files begin that are not the user's: the libraries', and this package's."""
 
+_STARTED = "_started_for_tests"
+"""The attribute of a fork, and of its children, that says where the work was started."""
 _NOTES = count(1)
 _POLL = 0.005
 
@@ -45,16 +48,43 @@ class Site:
         return f"{self.file}:{self.line} {self.function}"
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a `Fork` was taken, of which children are made."""
+
+    number: int
+    site: Site | None
+
+
 class Note:
     """One life of a context: where it began, and by whom."""
 
-    __slots__ = ("_task", "_thread", "kind", "number", "ref", "site", "task", "thread", "to_end")
+    __slots__ = (
+        "_task",
+        "_thread",
+        "kind",
+        "number",
+        "ref",
+        "site",
+        "start",
+        "task",
+        "thread",
+        "to_end",
+    )
 
-    def __init__(self, context: Context, ref: weakref.ref[Context], site: Site | None) -> None:
+    def __init__(
+        self,
+        context: Context,
+        ref: weakref.ref[Context],
+        site: Site | None,
+        start: Start | None,
+    ) -> None:
         self.number = next(_NOTES)
         self.kind = type(context).__qualname__
         self.ref = ref
         self.site = site
+        #: Of a child: where its work was started.
+        self.start = start
         #: Whether nobody but its pusher ends it.
         self.to_end = True
         thread, task = threading.current_thread(), _current_task()
@@ -80,6 +110,8 @@ class Note:
 
     def __str__(self) -> str:
         who = f"thread {self.thread!r}" if self.task is None else f"task {self.task!r}"
+        if self.start is not None:
+            return f"a child, started at {self.start.site}, in {who}"
         return f"pushed at {self.site}, in {who}" if self.site else f"begun in {who}"
 
 
@@ -108,6 +140,8 @@ class Watch:
         self._replace(AppContext, "__exit__", Context.__exit__)
         begin = RequestContext._begin_at_edge
         self._replace(RequestContext, "_begin_at_edge", _noting_edge(self, begin))
+        self._replace(Fork, "__init__", _noting_fork(Fork.__init__))
+        self._replace(Fork, "child", _noting_child(Fork.child))
         self._replace(Scope, "__init__", _noting_scope(self, Scope.__init__))
 
     def stop(self) -> None:
@@ -135,7 +169,11 @@ class Watch:
             if note is not None and note.to_end:
                 self._dropped.append(note)
 
-        self._notes[key] = Note(context, weakref.ref(context, forget), _site(sys._getframe(2)))
+        # A child of a request is a request context on a child.
+        child = getattr(context, "app_ctx", context)
+        start: Start | None = getattr(child, _STARTED, None)
+        site = _site(sys._getframe(2))
+        self._notes[key] = Note(context, weakref.ref(context, forget), site, start)
 
     def may_go(self, context: Context) -> None:
         """`context` has ended, or ends by being dropped."""
@@ -241,6 +279,25 @@ def _noting_edge(watch: Watch, original: Any) -> Any:
             watch.may_go(self)
 
     return _begin_at_edge
+
+
+def _noting_fork(original: Any) -> Any:
+    @wraps(original)
+    def __init__(self: Fork, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        setattr(self, _STARTED, Start(next(_NOTES), _site(sys._getframe(1))))
+
+    return __init__
+
+
+def _noting_child(original: Any) -> Any:
+    @wraps(original)
+    def child(self: Fork, *args: Any) -> Any:
+        made = original(self, *args)
+        setattr(made, _STARTED, getattr(self, _STARTED, None))
+        return made
+
+    return child
 
 
 def _noting_scope(watch: Watch, original: Any) -> Any:

@@ -9,7 +9,7 @@ from contextvars import copy_context
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
-from ..cancel import DEADLINE, CancelToken, error_for, moment_after
+from ..cancel import CancelToken, error_for, moment_after, seconds_until
 from .child import Fork, Start, take
 
 T = TypeVar("T")
@@ -46,10 +46,17 @@ class TaskGroup(asyncio.TaskGroup):
         self._asked = owner.cancelling()
         self._owners_loop = loop = asyncio.get_running_loop()
         token.on_cancel(self._tell)
-        left = token.remaining()
-        if left is not None:
-            self._timer = loop.call_later(left, token.cancel, DEADLINE)
+        if token.deadline is not None:
+            self._watch_deadline(loop, token, token.deadline)
         return self
+
+    def _watch_deadline(
+        self, loop: asyncio.AbstractEventLoop, token: CancelToken, deadline: float
+    ) -> None:
+        """Have somebody look at the token when its deadline has passed: that cancels it."""
+        left = seconds_until(deadline)
+        if token.reason is None and left is not None:
+            self._timer = loop.call_later(left, self._watch_deadline, loop, token, deadline)
 
     def create_task(
         self,
