@@ -137,7 +137,7 @@ def test_branches_end_by_the_clock(clock: FakeClock) -> None:
         stopped.append("thread")
         app_ctx.check()
 
-    with with_deadline(app, 60), pytest.raises(DeadlineExceeded), parallel() as p:
+    with app.app_context(), pytest.raises(DeadlineExceeded), parallel(deadline=60) as p:
         p.submit(branch).result()
 
     async def task() -> None:
@@ -148,10 +148,10 @@ def test_branches_end_by_the_clock(clock: FakeClock) -> None:
             stopped.append("task")
 
     async def main() -> None:
-        async with task_group() as tg:
+        async with task_group(deadline=60) as tg:
             tg.create_task(task())
 
-    with with_deadline(app, 60), pytest.raises(DeadlineExceeded):
+    with app.app_context(), pytest.raises(DeadlineExceeded):
         asyncio.run(main())
     assert stopped == ["thread", "task"]
 
