@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import re
 import types
+import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tools import readme
+from demijohn.context.lifecycle import TABLE
+from tools import lifecycle, readme
 
 ROOT = Path(__file__).resolve().parent.parent
 BENCH: dict[str, Any] = {
@@ -70,3 +72,30 @@ def test_a_readme_without_markers_is_refused() -> None:
     """Figures have a place in README or the check fails."""
     with pytest.raises(ValueError, match="markers"):
         readme.rewritten("no markers", "figures")
+
+
+def test_the_drawn_life_cycle_is_the_tables() -> None:
+    """docs/lifecycle.svg is made from the table, has a title and says each transition in words."""
+    assert lifecycle.DRAWING.read_text() == lifecycle.drawing()
+    svg = ET.fromstring(lifecycle.DRAWING.read_text())
+    texts = {child.tag.rpartition("}")[2]: child.text or "" for child in svg}
+    assert texts["title"]
+    for (state, _), after in TABLE.items():
+        assert f"From {state.name} to {after.name}: " in texts["desc"]
+    assert len(svg.findall("{*}path")) == len(TABLE)
+
+
+def test_a_changed_table_makes_the_drawing_stale(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A control: an arrow that leads elsewhere, or one more or less, fails the check."""
+    assert lifecycle.main([]) == 0
+    transition = next(iter(TABLE))
+    with monkeypatch.context() as patch:
+        patch.setitem(TABLE, transition, lifecycle.State.ENDED)
+        assert lifecycle.main([]) == 1
+    with monkeypatch.context() as patch:
+        patch.delitem(TABLE, transition)
+        with pytest.raises(ValueError, match="does not draw"):
+            lifecycle.main([])
+    assert "--write" in capsys.readouterr().out
