@@ -8,6 +8,11 @@ The code blocks of a document, in their order:
 - ```` ```console server ```` holds one command that goes on until the end of the document. It is
   ready when it has printed what is shown. It takes a free port; the port that is shown is
   understood as that one from there on.
+
+A page that explains is a program of its own as well (`follow_page`):
+
+- ```` ```python ```` without a name is the program's next part.
+- ```` ```text ```` is what the part before it printed, all of it. `...` in it stands for anything.
 """
 
 from __future__ import annotations
@@ -19,9 +24,11 @@ import sys
 import sysconfig
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
+from types import ModuleType
 
 from local_servers import PATIENCE, Program, running
 
@@ -36,11 +43,12 @@ FOREIGN = ("DEMIJOHN", "FLASK", "GUNICORN", "PIP", "PYTEST", "PYTHON", "STUDIO",
 
 @dataclass(frozen=True)
 class Block:
-    """A code block: what follows its fence, and its text without indentation."""
+    """A code block: what follows its fence, its text without indentation, the fence's line."""
 
     kind: str
     name: str
     text: str
+    line: int = 0
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,8 @@ class Step:
 def blocks(document: str) -> Iterator[Block]:
     """Yield the code blocks of a document."""
     for match in FENCE.finditer(document):
-        yield Block(match["kind"], match["name"] or "", textwrap.dedent(match["text"]))
+        line = document.count("\n", 0, match.start()) + 1
+        yield Block(match["kind"], match["name"] or "", textwrap.dedent(match["text"]), line)
 
 
 def steps(block: Block) -> list[Step]:
@@ -81,6 +90,72 @@ def missing(shown: Sequence[str], output: str) -> str | None:
         if not any(re.fullmatch(pattern(line), found.rstrip()) for found in lines):
             return line
     return None
+
+
+def is_printed(shown: str, printed: str) -> bool:
+    """Whether a text block shows all that was printed; a line of `...` stands for any lines."""
+    lines = [
+        r"[\s\S]*" if line == "..." else re.escape(line).replace(r"\.\.\.", ".*")
+        for line in shown.rstrip().splitlines()
+    ]
+    return re.fullmatch("\n".join(lines), printed.rstrip()) is not None
+
+
+class PageProgram:
+    """The program that a page shows in parts, with the text that each part prints.
+
+    The parts have the page's own lines, for tracebacks and for what prints where it was declared.
+    """
+
+    def __init__(self, page: Path) -> None:
+        self._page = page
+        self._module = module = ModuleType(f"page_{page.stem}")
+        module.__file__ = str(page)
+        # Applications and dataclasses look their module up by its name.
+        sys.modules[module.__name__] = module
+        self._unshown = ""
+
+    def follow(self, block: Block) -> None:
+        """Run a part, or compare what the last one printed."""
+        here = f"{self._page.name}:{block.line}"
+        if block.kind == "python" and not block.name:
+            self.finish()
+            source = "\n" * block.line + block.text
+            code = compile(source, str(self._page), "exec")
+            with redirect_stdout(StringIO()) as printed:
+                exec(code, vars(self._module))
+            self._unshown = printed.getvalue()
+        else:
+            assert block.kind == "text", f"{here}: nobody runs this block"
+            printed_text, self._unshown = self._unshown, ""
+            assert is_printed(block.text, printed_text), f"{here}: printed is\n{printed_text}"
+
+    def finish(self) -> None:
+        """Make sure that the page shows all that the last part printed."""
+        assert not self._unshown, f"{self._page.name} does not show\n{self._unshown}"
+
+    def close(self) -> None:
+        """Let the module go."""
+        del sys.modules[self._module.__name__]
+
+
+def follow_page(page: Path, reader: Reader | None = None) -> int:
+    """Run the program of a page, and have `reader` follow its files and commands.
+
+    Returns how many blocks that were.
+    """
+    program = PageProgram(page)
+    try:
+        found = list(blocks(page.read_text()))
+        for block in found:
+            if reader is not None and (block.name or block.kind == "console"):
+                reader.follow(block)
+            else:
+                program.follow(block)
+        program.finish()
+    finally:
+        program.close()
+    return len(found)
 
 
 class Reader(ExitStack):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import http.cookiejar
 import os
+import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from documents import Block, Reader, Step, blocks, environment, steps
+from documents import FOREIGN, Block, Reader, Step, blocks, environment, follow_page, steps
 from local_servers import PATIENCE
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -110,14 +111,27 @@ def test_inspecting(tmp_path: Path) -> None:
         assert len(reader.addresses) == 1
 
 
+PROGRAMS = ["from-g-and-teardown.md", "generators.md", "resources.md"]
+"""The pages whose parts are one program."""
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_page_is_a_program(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each part of a page runs after those before it, and prints what the page shows; its files and
+    commands do what it says."""
+    monkeypatch.chdir(tmp_path)
+    kept = {name: text for name, text in os.environ.items() if not name.startswith(FOREIGN)}
+    python = Path(sys.executable).parent
+    path = os.pathsep.join([str(python), os.environ["PATH"]])
+    environment = {**kept, "PATH": path, "PYTHONPATH": str(ROOT / "src"), "HOME": str(tmp_path)}
+    with Reader(tmp_path, environment) as reader:
+        assert follow_page(HOWTO / name, reader) > 3
+
+
 def test_every_howto_is_followed() -> None:
     """Each page under docs/howto has a test that follows it: in this file, or in test_deploy.py."""
-    assert {page.name for page in HOWTO.iterdir()} == {
-        "deploy.md",
-        "from-flask.md",
-        "inspect.md",
-        "testing.md",
-    }
+    followed = {"deploy.md", "from-flask.md", "inspect.md", "testing.md", *PROGRAMS}
+    assert {page.name for page in HOWTO.iterdir()} == followed
 
 
 FAULTS = {
@@ -144,3 +158,37 @@ def test_pages_show_parts_of_the_output(tmp_path: Path) -> None:
     """`...` stands for anything, and lines that are not shown may come between."""
     text = "$ echo one; echo two; echo three 3\none\nthree ...\n"
     Reader(tmp_path, os.environ).follow(Block("console", "", text))
+
+
+WRONG_PROGRAMS = {
+    "another output": ["```python", "print(1)", "```", "```text", "2", "```"],
+    "a line too many": ["```python", "print(1); print(2)", "```", "```text", "1", "```"],
+    "output that is not shown": ["```python", "print(1)", "```"],
+    "output that nobody prints": ["```python", "x = 1", "```", "```text", "1", "```"],
+    "a block that nobody runs": ["```sh", "true", "```"],
+}
+
+
+@pytest.mark.parametrize("fault", WRONG_PROGRAMS)
+def test_wrong_programs_are_found(tmp_path: Path, fault: str) -> None:
+    """A control: a page that shows another output, or less or more of it, fails its test."""
+    page = tmp_path / "page.md"
+    page.write_text("\n".join([*WRONG_PROGRAMS[fault], ""]))
+    with pytest.raises(AssertionError, match=r"page\.md"):
+        follow_page(page)
+
+
+def test_errors_of_a_program_are_in_the_page(tmp_path: Path) -> None:
+    """What a part raises has the page's line in its traceback."""
+    page = tmp_path / "page.md"
+    page.write_text("A page.\n\n```python\nx = 1\nx / 0\n```\n")
+    with pytest.raises(ZeroDivisionError) as raised:
+        follow_page(page)
+    assert (str(raised.traceback[-1].path), raised.traceback[-1].lineno + 1) == (str(page), 5)
+
+
+def test_programs_show_parts_of_the_output(tmp_path: Path) -> None:
+    """`...` stands for the rest of a line, and alone for any lines."""
+    page = tmp_path / "page.md"
+    page.write_text("```python\nprint(1, 2, 3, 4, sep='\\n')\n```\n```text\n1\n...\n4\n```\n")
+    assert follow_page(page) == 2
