@@ -44,12 +44,29 @@ def test_the_application_in_the_readme_works() -> None:
     assert client.get("/").get_json() == {"hello": "world"}
 
 
-def test_files_that_documents_link_to_exist() -> None:
-    """A relative link in a document leads to a file or folder of this repository."""
+CODE = re.compile(r"^ *```.*?^ *```$", re.DOTALL | re.MULTILINE)
+
+
+def prose(document: Path) -> str:
+    """The text of a document without its code."""
+    return CODE.sub("", document.read_text())
+
+
+def anchors(document: Path) -> set[str]:
+    """What its headings are linked by."""
+    headings = re.findall(r"^#+ (.*)$", prose(document), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in headings}
+
+
+def test_what_documents_link_to_exists() -> None:
+    """A relative link in a document leads to a file or folder of this repository, and to a heading
+    that is there."""
     documents = [ROOT.glob("*.md"), (ROOT / "docs").rglob("*.md"), ROOT.glob("examples/*/*.md")]
     for document in itertools.chain.from_iterable(documents):
-        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
-            assert (document.parent / target).exists(), f"{document.name} links to {target}"
+        for file, anchor in re.findall(r"\]\(([^)#:]*)#?([^):]*)\)", prose(document)):
+            target = document.parent / file if file else document
+            assert target.exists(), f"{document.name} links to {file}"
+            assert not anchor or anchor in anchors(target), f"{document.name}: {file}#{anchor}"
 
 
 def test_the_readme_shows_the_recorded_figures() -> None:
