@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.cookiejar
 import os
+import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
@@ -133,6 +134,23 @@ def test_a_page_is_a_program(name: str, tmp_path: Path, monkeypatch: pytest.Monk
     environment = {**kept, "PATH": path, "PYTHONPATH": str(ROOT / "src"), "HOME": str(tmp_path)}
     with Reader(tmp_path, environment) as reader:
         assert follow_page(HOWTO / name, reader) > 1
+
+
+def test_the_core_alone_loads_no_web(tmp_path: Path) -> None:
+    """What "Contexts without a web application" imports loads no Werkzeug, socket, http, email."""
+    program, *_ = blocks((HOWTO / "core-alone.md").read_text())
+    (tmp_path / program.name).write_text(program.text)
+    web = {"werkzeug", "flask", "jinja2", "click", "blinker", "socket", "ssl", "http", "email"}
+    command = f"import measure, sys; print(sorted(sys.modules.keys() & {web}))"
+    done = subprocess.run(
+        [sys.executable, "-c", command],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "[]\n"
 
 
 def test_every_howto_is_followed() -> None:
