@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from .globals import request as request
     from .globals import request_ctx as request_ctx
     from .globals import session as session
+    from .serve.middleware import AppContextMiddleware as AppContextMiddleware
 
 _HOMES = {
     "application": ("Blueprint", "Demijohn", "Flask"),
@@ -129,6 +130,7 @@ _HOMES = {
         "stream_template_string",
     ),
     "framework.wrappers": ("Request", "Response"),
+    "serve.middleware": ("AppContextMiddleware",),
 }
 _MODULES = frozenset(
     {

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from werkzeug.routing import MapAdapter
 
 _NEW, _CURRENT, _ENDING, _ENDED = State.NEW, State.CURRENT, State.ENDING, State.ENDED
-_EDGE = "its server edge"
+EDGE = "its server edge"
 
 
 class _AppCtxGlobals(Namespace):
@@ -286,4 +286,4 @@ def _origin(ctx: AppContext) -> str:
 def name_edge(ctx: Context) -> None:
     """Note that an edge ended a context that nobody pushed: 10 ns if it were done at each end."""
     if not hasattr(ctx, "_thread") and not hasattr(ctx, "_ended_by"):
-        ctx._ended_by = _EDGE
+        ctx._ended_by = EDGE
