@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import http.cookiejar
+import json
 import os
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from documents import FOREIGN, Block, Reader, Step, blocks, environment, follow_page, steps
-from local_servers import PATIENCE
+from local_servers import PATIENCE, free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 HOWTO = ROOT / "docs" / "howto"
@@ -155,7 +157,14 @@ def test_the_core_alone_loads_no_web(tmp_path: Path) -> None:
 
 def test_every_howto_is_followed() -> None:
     """Each page under docs/howto has a test that follows it: in this file, or in test_deploy.py."""
-    followed = {"deploy.md", "from-flask.md", "inspect.md", "testing.md", *PROGRAMS}
+    followed = {
+        "deploy.md",
+        "from-flask.md",
+        "inspect.md",
+        "other-frameworks.md",
+        "testing.md",
+        *PROGRAMS,
+    }
     assert {page.name for page in HOWTO.iterdir()} == followed
 
 
@@ -217,3 +226,25 @@ def test_programs_show_parts_of_the_output(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("```python\nprint(1, 2, 3, 4, sep='\\n')\n```\n```text\n1\n...\n4\n```\n")
     assert follow_page(page) == 2
+
+
+def fetch(address: str) -> str:
+    browser = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with browser.open(address, timeout=PATIENCE) as answer:
+        body: bytes = answer.read()
+    return body.decode()
+
+
+def test_other_frameworks(reader: Reader) -> None:
+    """What "Beside another framework" shows works under Django, under Tornado and nested."""
+    port = str(free_port())
+    for block in blocks((HOWTO / "other-frameworks.md").read_text()):
+        reader.follow(replace(block, text=block.text.replace("8888", port)))
+    django, tornado = reader.addresses.values()
+    assert json.loads(fetch(f"{django}/orders/3/?customer=ann")) == {
+        "app": "shop",
+        "url": "http://shop.example/orders/3",
+    }
+    assert fetch(f"{django}/report/") == "row 0\nrow 1\nrow 2\n"
+    assert fetch(f"{tornado}/hello/ann") == "Hello ann, this is shop"
+    assert json.loads(fetch(f"{tornado}/orders/4")) == {"order": 4}
