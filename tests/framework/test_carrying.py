@@ -7,6 +7,7 @@ import json
 import pickle
 import subprocess
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from context_kit import make_app
 
 from demijohn import Blueprint, CarrierError, ContextField, app_ctx, g, request
 from demijohn.context import ContextEnded
+from demijohn.context.proxy import UNMADE
 from demijohn.framework.carrying import carried, fill
 from demijohn.globals import _cv_app
 
@@ -90,7 +92,7 @@ def test_a_carrier_of_an_untouched_context_is_empty() -> None:
     app.carry("user_id")
     with app.app_context() as ctx:
         carrier = ctx.carrier()
-        assert ctx._unit is None
+        assert ctx._g is UNMADE
     assert carrier == {"v": 1, "app": "site", "g": {}, "fields": {}, "deadline": None}
 
 
@@ -128,6 +130,35 @@ def test_a_value_that_cannot_go_is_named() -> None:
         for take in (app_ctx.carrier, lambda: carried(ctx)):
             with pytest.raises(TypeError, match=r"g\.cart, at \['items'\]\[1\], is of type set"):
                 take()
+
+
+def test_a_deadline_goes_along() -> None:
+    """The deadline that a carrier brings counts in its context, and goes into the next carrier."""
+    app = make_app()
+    deadline = time.time() + 60
+    with app.app_context(carrier={"v": 1, "deadline": deadline}) as ctx:
+        assert ctx.remaining() == pytest.approx(60, abs=30)
+        carrier = json.loads(json.dumps(ctx.carrier()))
+    assert carrier["deadline"] == pytest.approx(deadline, abs=1)
+    with app.app_context(carrier={**carrier, "deadline": time.time() - 1}) as ctx:
+        assert ctx.cancel_reason == "deadline"
+        with pytest.raises(TimeoutError):
+            ctx.check()
+    with app.app_context() as ctx:
+        assert ctx.deadline is None and ctx.carrier()["deadline"] is None
+
+
+def test_a_carried_deadline_is_part_of_the_work_around_it() -> None:
+    """A context that a request opens from a carrier is cancelled with the request."""
+    app = make_app()
+
+    with (
+        app.test_request_context() as request_ctx,
+        app.app_context(carrier={"v": 1, "deadline": time.time() + 1000}) as ctx,
+    ):
+        assert ctx.remaining() > 100
+        request_ctx.cancel("user")
+        assert ctx.cancel_reason == "user"
 
 
 def test_cookies_and_authorization_stay() -> None:

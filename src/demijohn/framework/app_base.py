@@ -116,7 +116,7 @@ class AppBase(AppSetup):
         says where that one is from. By default it is the config's `NESTED_APP_CONTEXT`, or "new".
 
         `carrier` is what `app_ctx.carrier()` gave in another process: a new context has its values
-        in `g` and in the fields. `CarrierError` when it cannot be read.
+        in `g` and in the fields, and its deadline. `CarrierError` when it cannot be read.
         """
         # The config is asked where it matters only: 5 % of a plain `with app.app_context():`.
         if nested is None and carrier is None and current_app_ctx(None) is None:

@@ -121,10 +121,10 @@ class AppContext(Context, stack=app_stack):
         self._adapter = adapter
 
     def carrier(self) -> dict[str, Any]:
-        """The values declared to carry, for another process: a dict that JSON gives back unchanged.
+        """The values declared to carry, and the deadline, for another process: plain JSON data.
 
-        `app.app_context(carrier=...)` opens a context with them there. Raises `TypeError`, with the
-        name in it, for a value in `g` that is not plain data.
+        `app.app_context(carrier=...)` opens a context with them there. JSON gives the dict back
+        unchanged. Raises `TypeError`, with the name in it, for a value that is not plain data.
         """
         return carrier_of(self)
 

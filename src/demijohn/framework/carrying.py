@@ -7,17 +7,21 @@ value that it took from them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
 
 from ..context import fields
+from ..context.cancel import CancelToken
 from ..context.carrier import Carried, plain, read_carrier, write_carrier
 from ..context.proxy import UNMADE
+from ..context.unit import unit_of
 from .globals import NO_APP, app_stack
 
 T = TypeVar("T")
 
 INSTEAD = (
-    "Hand over `app_ctx.carrier()`, the values declared to carry as plain data, and open `with"
+    "For a thread or a process pool wrap the function in `in_child`. Anywhere else hand over"
+    " `app_ctx.carrier()`, the values declared to carry as plain data, and open `with"
     " app.app_context(carrier=...):` there."
 )
 """What to do instead of pickling or copying a context."""
@@ -87,10 +91,13 @@ def fill(ctx: Any, values: Carried) -> None:
 
 
 def carrier_of(ctx: Any) -> dict[str, Any]:
-    """The carrier that `AppContext.carrier` gives."""
-    return write_carrier(ctx.app.name, carried(ctx))
+    """The carrier that `AppContext.carrier` gives: what is carried, and the deadline."""
+    return write_carrier(ctx.app.name, replace(carried(ctx), deadline=ctx.deadline))
 
 
 def fill_from(ctx: Any, carrier: object) -> None:
     """Fill a new `AppContext` from a carrier; raises `CarrierError` when it cannot be read."""
-    fill(ctx, read_carrier(carrier))
+    values = read_carrier(carrier)
+    fill(ctx, values)
+    if values.deadline is not None:
+        unit_of(ctx).cancel = CancelToken(values.deadline, ctx._cancel_above())
