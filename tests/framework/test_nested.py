@@ -11,6 +11,7 @@ from elsewhere import in_thread
 
 import demijohn
 from demijohn import app_ctx, copy_current_request_context, g, request
+from demijohn.ctx import AppContext
 from demijohn.globals import _cv_app
 
 POLICIES: list[Callable[[Any, str], Any]] = [
@@ -32,6 +33,17 @@ def test_new_is_the_default_and_flasks_way() -> None:
             assert g.x == 1 and app_ctx == outer
         assert app.log == ["app ok", "app ok"]
         app.log.clear()
+
+
+def test_a_plain_context_is_what_its_class_makes() -> None:
+    """`app.app_context()` sets exactly what `AppContext(app)` sets."""
+    app = make_app()
+
+    def state(ctx: Any) -> dict[str, Any]:
+        assert type(ctx) is AppContext
+        return {name: getattr(ctx, name) for name in AppContext.__slots__ if hasattr(ctx, name)}
+
+    assert state(app.app_context()) == state(AppContext(app))
 
 
 @said

@@ -21,6 +21,7 @@ from demijohn import typing as ft
 
 from ..context.ending import raise_errors
 from ..context.lifecycle import State
+from ..context.proxy import UNMADE
 from ..context.resources import Lifetime, overridden
 from ..context.scope import Scope
 from ..http.coerce import coerce
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 _UNSET: Any = object()
+_NEW = State.NEW
+_new = object.__new__
 # C0, DEL, C1 and the other ends of lines, as they are written in a log.
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 _CONTROLS |= {0x2028: r"\u2028", 0x2029: r"\u2029"}
@@ -118,11 +121,17 @@ class AppBase(AppSetup):
         `carrier` is what `app_ctx.carrier()` gave in another process: a new context has its values
         in `g` and in the fields, and its deadline. `CarrierError` when it cannot be read.
         """
-        # The config is asked where it matters only: 5 % of a plain `with app.app_context():`.
+        # The config is asked where it matters only, and a plain context is made without calling
+        # its class: 5 and 6 % of a plain `with app.app_context():`.
         if nested is None and carrier is None and current_app_ctx(None) is None:
-            return AppContext(self)
+            ctx = _new(AppContext)
+            ctx.app = self
+            ctx._g = ctx._adapter = UNMADE
+            ctx._state = _NEW
+            ctx._token = ctx._borrows = ctx._holds = ctx._unit = None
+            return ctx
         ctx = nest(self, nested or self.config.get("NESTED_APP_CONTEXT", "new"))
-        if carrier is not None and ctx.state is State.NEW:
+        if carrier is not None and ctx.state is _NEW:
             fill_from(ctx, carrier)
         return ctx
 
