@@ -15,7 +15,7 @@ from demijohn.context.lifecycle import TABLE, Event, after
 class Living(Recorder, stack=ContextStack["Living"]("living")):
     """A context that can be asked to do something while it ends."""
 
-    held: Hold | None = None
+    kept: Hold | None = None
     while_ending: Callable[[Living], None] | None = None
 
     def on_exit(self, exc: BaseException | None) -> None:
@@ -39,7 +39,7 @@ def borrow(ctx: Living) -> bool:
 
 def leave(ctx: Living) -> bool:
     """Pop under a hold, and tell whether that was the owner's leaving."""
-    ctx.held = ctx.held or ctx.hold()
+    ctx.kept = ctx.kept or ctx.hold()
     with suppress(WrongContextError):
         ctx.pop()
         return ctx.state is State.HELD
@@ -49,8 +49,8 @@ def leave(ctx: Living) -> bool:
 def end(ctx: Living) -> bool:
     """Release the hold there is, or pop; tell whether that ended the context."""
     before = ctx.ends
-    if ctx.held is not None:
-        ctx.held.release()
+    if ctx.kept is not None:
+        ctx.kept.release()
     else:
         with suppress(WrongContextError):
             ctx.pop()
@@ -73,7 +73,7 @@ def observe(state: State, act: Callable[[Living], bool]) -> tuple[bool, State]:
     if state is not State.NEW:
         ctx.push()
     if state is State.HELD:
-        ctx.held = ctx.hold()
+        ctx.kept = ctx.hold()
         ctx.pop()
     elif state is State.ENDED:
         ctx.pop()
