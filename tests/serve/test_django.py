@@ -21,7 +21,7 @@ from werkzeug.serving import make_server
 from werkzeug.wsgi import FileWrapper
 
 import demijohn
-from demijohn import AppContextMiddleware, app_ctx, g, has_app_context
+from demijohn import AppContextMiddleware, app_ctx, g, has_app_context, resource
 from demijohn.context import ContextWarning
 
 site = AppContextMiddleware(django_site.application, shop)
@@ -201,6 +201,34 @@ def test_under_a_threaded_server() -> None:
     assert [(entry["user"], entry["number"]) for entry in found] == [
         (f"u{mine}", mine) for mine in range(count)
     ]
+
+
+def test_a_view_resource_is_not_held_while_a_body_streams() -> None:
+    """A resource of lifetime "view" is closed when the body begins, and taken again on use."""
+    events: list[str] = []
+
+    @resource(lifetime="view")
+    def connection() -> Iterator[str]:
+        events.append("open")
+        try:
+            yield "connection"
+        finally:
+            events.append("close")
+
+    def streaming(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        events.append(str(connection))
+        start_response("200 OK", [])
+
+        def body() -> Iterator[bytes]:
+            events.append("body")
+            yield str(connection).encode()
+
+        return body()
+
+    exchange = call(AppContextMiddleware(streaming, shop))
+    assert events == ["open", "connection", "close"]
+    assert exchange.read() == b"connection"
+    assert events[3:] == ["body", "open", "close"]
 
 
 # -- any WSGI application -------------------------------------------------------------------------

@@ -10,6 +10,8 @@ from contextvars import Context, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ..context.loops import drive
+from ..context.resources import releasing_clean
 from ..context.stepping import Steps
 from ..framework.app_contexts import EDGE
 from ..framework.globals import current_app_ctx, current_request_ctx
@@ -56,13 +58,22 @@ class AppContextMiddleware:
         ctx.push()
         try:
             body = self.wsgi_app(environ, _watched(ctx, start_response))
+            plain = isinstance(body, (list, tuple)) or _is_file(body, environ)
+            if not plain and ctx._unit is not None:
+                self._release(ctx)
         except BaseException as error:
             self._end(ctx, error)
             raise
-        if not isinstance(body, (list, tuple)) and not _is_file(body, environ):
+        if not plain:
             return Steps(context, body, partial(self._end, ctx))
         self._end(ctx, None)
         return body
+
+    def _release(self, ctx: Any) -> None:
+        """Give back what need not be held while the body streams."""
+        errors = drive(releasing_clean((ctx,)))
+        if errors:
+            report_errors(self.app, None, errors, repr(ctx))
 
     def _end(self, ctx: Any, error: BaseException | None) -> None:
         if error is not None:
