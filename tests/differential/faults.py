@@ -25,11 +25,11 @@ def after_hooks_swapped(patch: pytest.MonkeyPatch) -> None:
     """After hooks run first registered first."""
     stock = pipeline.process_response
 
-    def faulty(ctx: Any, app: Any, response: Any, inline: bool) -> Any:
+    def faulty(ctx: Any, app: Any, response: Any) -> Any:
         kept = app.after_request_funcs
         app.after_request_funcs = {name: hooks[::-1] for name, hooks in kept.items()}
         try:
-            return (yield from stock(ctx, app, response, inline))
+            return stock(ctx, app, response)
         finally:
             app.after_request_funcs = kept
 
@@ -68,9 +68,9 @@ def teardown_skipped(patch: pytest.MonkeyPatch) -> None:
     """The last teardown function of an end does not run."""
     stock = ends.run_all
 
-    def faulty(app: Any, lists: Any, signal: Any, exc: Any, inline: bool) -> Any:
+    def faulty(app: Any, lists: Any, signal: Any, exc: Any) -> Any:
         *others, last = lists or [[]]
-        return stock(app, (*others, last[1:]), signal, exc, inline)
+        return stock(app, (*others, last[1:]), signal, exc)
 
     patch.setattr(ends, "run_all", faulty)
 
@@ -113,14 +113,14 @@ def defaults_lost(patch: pytest.MonkeyPatch) -> None:
 
 def automatic_options_missing(patch: pytest.MonkeyPatch) -> None:
     """OPTIONS is left to the view."""
-    stock = pipeline.select_view
+    stock = pipeline.dispatch
 
     def faulty(ctx: Any, app: Any) -> Any:
         if ctx.request.url_rule is not None:
             ctx.request.url_rule.provide_automatic_options = False
         return stock(ctx, app)
 
-    patch.setattr(pipeline, "select_view", faulty)
+    patch.setattr(pipeline, "dispatch", faulty)
 
 
 def url_defaults_ignored(patch: pytest.MonkeyPatch) -> None:
@@ -150,8 +150,8 @@ def before_hook_cannot_answer(patch: pytest.MonkeyPatch) -> None:
     """What a before hook returns is ignored."""
     stock = pipeline.preprocess
 
-    def faulty(ctx: Any, app: Any, inline: bool) -> Any:
-        yield from stock(ctx, app, inline)
+    def faulty(ctx: Any, app: Any) -> Any:
+        stock(ctx, app)
 
     patch.setattr(pipeline, "preprocess", faulty)
 
@@ -175,9 +175,9 @@ def after_this_request_lost(patch: pytest.MonkeyPatch) -> None:
     """Functions registered with `after_this_request` do not run."""
     stock = pipeline.process_response
 
-    def faulty(ctx: Any, app: Any, response: Any, inline: bool) -> Any:
+    def faulty(ctx: Any, app: Any, response: Any) -> Any:
         ctx._after = None
-        return (yield from stock(ctx, app, response, inline))
+        return stock(ctx, app, response)
 
     patch.setattr(pipeline, "process_response", faulty)
 

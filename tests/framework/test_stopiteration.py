@@ -1,7 +1,4 @@
-"""A StopIteration that a user's function raises comes out as itself, wherever it is raised.
-
-The pipeline is made of generators, in which a StopIteration means something else.
-"""
+"""A StopIteration that a user's function raises comes out as itself, wherever it is raised."""
 
 from __future__ import annotations
 

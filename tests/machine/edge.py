@@ -170,6 +170,8 @@ class Edge:
             self._judge_logged(logged, error)
         if body is not None and works and raised is None:
             body.iterable, body.iterator = given, iter(given)
+            # An error of a request within this one, which is kept, leads to this frame.
+            del given
             return body
         if given is not None:
             if works and b"".join(given) != b"plain":

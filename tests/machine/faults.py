@@ -47,9 +47,9 @@ def double_end(patch: pytest.MonkeyPatch) -> None:
     """The teardown functions of a request run twice."""
     teardown = contexts.RequestContext._teardown
 
-    def faulty(self: Any, exc: BaseException | None, inline: bool) -> Any:
-        teardown(self, exc, inline)
-        return teardown(self, exc, inline)
+    def faulty(self: Any, exc: BaseException | None) -> Any:
+        teardown(self, exc)
+        return teardown(self, exc)
 
     patch.setattr(contexts.RequestContext, "_teardown", faulty)
 
@@ -58,12 +58,12 @@ def teardown_stops_at_first_error(patch: pytest.MonkeyPatch) -> None:
     """The teardown functions after one that fails do not run."""
     run_all = ends.run_all
 
-    def faulty(app: Any, lists: Any, signal: Any, exc: Any, inline: bool) -> Any:
+    def faulty(app: Any, lists: Any, signal: Any, exc: Any) -> Any:
         for functions in lists:
             for hook in functions[::-1]:
-                if errors := run_all(app, ([hook],), None, exc, inline):
+                if errors := run_all(app, ([hook],), None, exc):
                     return errors
-        return run_all(app, (), signal, exc, inline)
+        return run_all(app, (), signal, exc)
 
     patch.setattr(ends, "run_all", faulty)
 
@@ -72,8 +72,8 @@ def error_of_an_end_is_lost(patch: pytest.MonkeyPatch) -> None:
     """Of several errors of an end only the first is reported."""
     run_all = ends.run_all
 
-    def faulty(app: Any, lists: Any, signal: Any, exc: Any, inline: bool) -> Any:
-        return run_all(app, lists, signal, exc, inline)[:1]
+    def faulty(app: Any, lists: Any, signal: Any, exc: Any) -> Any:
+        return run_all(app, lists, signal, exc)[:1]
 
     patch.setattr(ends, "run_all", faulty)
 
@@ -206,8 +206,8 @@ def teardown_in_order_of_registration(patch: pytest.MonkeyPatch) -> None:
     """Teardown functions run first registered first."""
     run_all = ends.run_all
 
-    def faulty(app: Any, lists: Any, signal: Any, exc: Any, inline: bool) -> Any:
-        return run_all(app, tuple(functions[::-1] for functions in lists), signal, exc, inline)
+    def faulty(app: Any, lists: Any, signal: Any, exc: Any) -> Any:
+        return run_all(app, tuple(functions[::-1] for functions in lists), signal, exc)
 
     patch.setattr(ends, "run_all", faulty)
 

@@ -179,10 +179,9 @@ def test_a_way_round_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A step that goes round an overridden method is found."""
     from demijohn.framework import error_handlers, pipeline
 
-    def round_about(ctx: Any, app: Any, error: Any, inline: bool) -> Any:
+    def round_about(ctx: Any, app: Any, error: Any) -> Any:
         handler = error_handlers.find_error_handler(app, error, ctx.request.blueprints)
         return error if handler is None else handler(error)
-        yield
 
     monkeypatch.setattr(pipeline, "handle_http_exception", round_about)
     assert "/gone" in missed("app", "_find_error_handler")

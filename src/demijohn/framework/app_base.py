@@ -175,24 +175,18 @@ class AppBase(AppSetup):
         """Before hooks, view, error handlers and after hooks: the final response."""
         ctx = _current_request()
         overrides = self._plans.current(self)
-        response: Response = pipeline.step_sync(
-            pipeline.full_dispatch(ctx, self, True, overrides, False)
-        )
+        response: Response = pipeline.full_dispatch(ctx, self, overrides, False)
         return response
 
     def preprocess_request(self) -> ft.ResponseReturnValue | None:
         """URL value preprocessors and before hooks; the first value that is not None, or None."""
-        rv: ft.ResponseReturnValue | None = pipeline.step_sync(
-            pipeline.preprocess(_current_request(), self, True)
-        )
+        rv: ft.ResponseReturnValue | None = pipeline.preprocess(_current_request(), self)
         return rv
 
     def dispatch_request(self) -> ft.ResponseReturnValue:
         """The return value of the matched view."""
         self._plans.current(self)
-        rv: ft.ResponseReturnValue = pipeline.step_sync(
-            pipeline.dispatch(_current_request(), self, True)
-        )
+        rv: ft.ResponseReturnValue = pipeline.dispatch(_current_request(), self)
         return rv
 
     def finalize_request(
@@ -201,8 +195,8 @@ class AppBase(AppSetup):
         """Make a return value the final response. With `from_error_handler` errors of the after
         hooks are logged instead of raised."""
         overrides = self._plans.current(self)
-        response: Response = pipeline.step_sync(
-            pipeline.finalize(_current_request(), self, rv, True, overrides, from_error_handler)
+        response: Response = pipeline.finalize(
+            _current_request(), self, rv, overrides, False, from_error_handler
         )
         return response
 
@@ -215,9 +209,7 @@ class AppBase(AppSetup):
 
     def process_response(self, response: Response) -> Response:
         """Run the after hooks on a response and save the session."""
-        final: Response = pipeline.step_sync(
-            pipeline.process_response(_current_request(), self, response, True)
-        )
+        final: Response = pipeline.process_response(_current_request(), self, response)
         return final
 
     def make_default_options_response(self) -> Response:
@@ -230,24 +222,22 @@ class AppBase(AppSetup):
 
     def handle_http_exception(self, e: HTTPException) -> HTTPException | ft.ResponseReturnValue:
         """The answer of the handler for an HTTP exception, by default the exception itself."""
-        rv: HTTPException | ft.ResponseReturnValue = pipeline.step_sync(
-            pipeline.handle_http_exception(_current_request(), self, e, True)
+        rv: HTTPException | ft.ResponseReturnValue = pipeline.handle_http_exception(
+            _current_request(), self, e
         )
         return rv
 
     def handle_user_exception(self, e: Exception) -> HTTPException | ft.ResponseReturnValue:
         """The answer of whoever handles an exception; raises it again when nobody does."""
-        rv: HTTPException | ft.ResponseReturnValue = pipeline.step_sync(
-            pipeline.handle_user_exception(_current_request(), self, e, True)
+        rv: HTTPException | ft.ResponseReturnValue = pipeline.handle_user_exception(
+            _current_request(), self, e
         )
         return rv
 
     def handle_exception(self, e: Exception) -> Response:
         """The 500 response to an exception that nobody handled; raises it where they propagate."""
         self._plans.current(self)
-        response: Response = pipeline.step_sync(
-            pipeline.handle_exception(_current_request(), self, e, True)
-        )
+        response: Response = pipeline.handle_exception(_current_request(), self, e)
         return response
 
     def log_exception(
@@ -280,17 +270,15 @@ class AppBase(AppSetup):
     def do_teardown_request(self, exc: BaseException | None = _UNSET) -> None:
         """Run the `teardown_request` functions and the signal, all of them, whatever they raise."""
         exc = ends.handled_exception() if exc is _UNSET else exc
-        errors = ends.teardown_request(_current_request(), self, exc, True)
-        raise_errors(
-            cast("list[BaseException]", errors), "Errors in teardown functions of a request"
-        )
+        errors = ends.teardown_request(_current_request(), self, exc)
+        raise_errors(errors, "Errors in teardown functions of a request")
 
     def do_teardown_appcontext(self, exc: BaseException | None = _UNSET) -> None:
         """Run the `teardown_appcontext` functions and the signal, all of them."""
         exc = ends.handled_exception() if exc is _UNSET else exc
-        errors = ends.teardown_appcontext(self, exc, True)
+        errors = ends.teardown_appcontext(self, exc)
         raise_errors(
-            cast("list[BaseException]", errors),
+            errors,
             "Errors in teardown functions of an application context",
         )
 

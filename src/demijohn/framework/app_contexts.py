@@ -226,7 +226,7 @@ class AppContext(Context, stack=app_stack):
         return type(app).do_teardown_appcontext is not app._plans.own_teardown
 
     def _run_end(self, exc: BaseException | None) -> list[BaseException] | None:
-        return self._close_unit(exc, cast("list[BaseException]", self._teardown(exc, True)))
+        return self._close_unit(exc, self._teardown(exc))
 
     @property
     def succeeded(self) -> bool:
@@ -237,11 +237,11 @@ class AppContext(Context, stack=app_stack):
         scope: Scope = self.app._scope
         return scope
 
-    def _teardown(self, exc: BaseException | None, inline: bool) -> ends.Errors:
+    def _teardown(self, exc: BaseException | None) -> list[BaseException]:
         app = self.app
         if not self._overridden():
-            return ends.teardown_appcontext(app, exc, inline)
-        return ends.run_step(app, app.do_teardown_appcontext, exc, inline)
+            return ends.teardown_appcontext(app, exc)
+        return ends.run_step(app.do_teardown_appcontext, exc)
 
     def ended_error(self, wanted: str) -> ContextEnded:
         name_edge(self)

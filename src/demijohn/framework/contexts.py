@@ -5,10 +5,10 @@ Which functions run at an end and in which order is in `ends`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from werkzeug.exceptions import HTTPException
 
@@ -331,7 +331,7 @@ class RequestContext(Context, stack=request_stack):
         try:
             if self._parent is None:
                 self.app._plans.current(self.app)
-                errors = cast("list[BaseException]", self._teardown(exc, True))
+                errors = self._teardown(exc)
             return self._close_request(self._close_unit(exc, errors))
         finally:
             if token is not None:
@@ -341,11 +341,11 @@ class RequestContext(Context, stack=request_stack):
         # What it ran with is made current by `_run_end`, ended or not; nothing is begun for an end.
         return self._end(exc, None)
 
-    def _teardown(self, exc: BaseException | None, inline: bool) -> ends.Errors:
+    def _teardown(self, exc: BaseException | None) -> list[BaseException]:
         app = self.app
         if not app._plans.overrides.do_teardown_request:
-            return ends.teardown_request(self, app, exc, inline)
-        return ends.run_step(app, app.do_teardown_request, exc, inline)
+            return ends.teardown_request(self, app, exc)
+        return ends.run_step(app.do_teardown_request, exc)
 
     def _close_request(self, errors: list[BaseException] | None) -> list[BaseException] | None:
         """Close the request's files, or let the other holders do it; adds what that raises."""
@@ -398,13 +398,11 @@ class RequestContext(Context, stack=request_stack):
             self._open_early(app)
         self.match_request()
 
-    def _end_at_edge(
-        self, exc: BaseException | None, inline: bool
-    ) -> Generator[Any, Any, list[BaseException] | None]:
+    def _end_at_edge(self, exc: BaseException | None) -> list[BaseException] | None:
         """The request's end, then its own app context's, in promise 5's order; returns the errors.
 
-        The events of `Context._end`, stepped, so that an edge may run the functions elsewhere. A
-        variable is reset where somebody is left to look; the Context itself goes with the request.
+        The events of `Context._end`. A variable is reset where somebody is left to look; the
+        Context itself goes with the request.
         """
         app = self.app
         overrides = app._plans.overrides
@@ -435,11 +433,9 @@ class RequestContext(Context, stack=request_stack):
                     set_request_ctx(self)
                 if current_app_ctx(None) is not self.app_ctx:
                     set_app_ctx(self.app_ctx)
-                ran = self._teardown(exc, inline)
-                errors = ran if type(ran) is list else (yield from ran)
+                errors = self._teardown(exc)
             if self._unit is not None:
-                more = yield from ends.close_unit(self, exc, inline)
-                errors = [*(errors or ()), *more]
+                errors = [*(errors or ()), *ends.close_unit(self, exc)]
             looked_at = looked_at or (own is not None and own._unit is not None)
             request = self.request
             if (
@@ -459,13 +455,10 @@ class RequestContext(Context, stack=request_stack):
                 own._state = _ENDING
                 if current_app_ctx(None) is not own:
                     set_app_ctx(own)
-                ran = own._teardown(exc, inline)
-                more = ran if type(ran) is list else (yield from ran)
-                if more:
+                if more := own._teardown(exc):
                     errors = [*(errors or ()), *more]
                 if own._unit is not None:
-                    more = yield from ends.close_unit(own, exc, inline)
-                    errors = [*(errors or ()), *more]
+                    errors = [*(errors or ()), *ends.close_unit(own, exc)]
                 reset_app_ctx(token)
             own._token = None
             own._state = _ENDED

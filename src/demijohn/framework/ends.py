@@ -1,45 +1,36 @@
-"""The functions that run at the end of a context, and in which order.
-
-As in `pipeline`, they are called on the spot when `inline` is true and else handed out.
-"""
+"""The functions that run at the end of a context, and in which order."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator
-from typing import Any, TypeAlias
+from collections.abc import Callable
+from typing import Any
 
 from ..context.loops import drive
 from ..context.unit import closing
-from .pipeline import Call, Part
 from .plan import Lists
 from .signals import appcontext_tearing_down, request_tearing_down
 
-Errors: TypeAlias = list[BaseException] | Generator[Any, Any, list[BaseException]]
-"""What an end raised: the list, or where its functions are handed out the part that returns it."""
 
-
-def teardown_request(ctx: Any, app: Any, exc: BaseException | None, inline: bool) -> Errors:
+def teardown_request(ctx: Any, app: Any, exc: BaseException | None) -> list[BaseException]:
     """Run every `teardown_request` function, a blueprint's before the application's, each scope's
     last registered first, and the signal."""
     rule = ctx.request.url_rule
     lists = app._plans.of[rule and rule.endpoint].teardown
-    return run_all(app, lists, request_tearing_down, exc, inline)
+    return run_all(app, lists, request_tearing_down, exc)
 
 
-def teardown_appcontext(app: Any, exc: BaseException | None, inline: bool) -> Errors:
+def teardown_appcontext(app: Any, exc: BaseException | None) -> list[BaseException]:
     """Run every `teardown_appcontext` function, last registered first, and the signal."""
     lists = (app.teardown_appcontext_funcs,)
-    return run_all(app, lists, appcontext_tearing_down, exc, inline)
+    return run_all(app, lists, appcontext_tearing_down, exc)
 
 
-def run_all(app: Any, lists: Lists, signal: Any, exc: BaseException | None, inline: bool) -> Errors:
+def run_all(app: Any, lists: Lists, signal: Any, exc: BaseException | None) -> list[BaseException]:
     """Run teardown functions, each list from its end, then send the signal of that end, if any.
 
     Invariant: whatever one of them raises, the next one runs. Returns what they raised.
     """
-    if not inline:
-        return _hand_out_all(app, lists, signal, exc)
     errors: list[BaseException] = []
     wrapped = app._plans.wrapped
     for functions in lists:
@@ -60,29 +51,13 @@ def run_all(app: Any, lists: Lists, signal: Any, exc: BaseException | None, inli
     return errors
 
 
-def run_step(app: Any, step: Callable[..., Any], exc: BaseException | None, inline: bool) -> Errors:
+def run_step(step: Callable[..., Any], exc: BaseException | None) -> list[BaseException]:
     """Run an overridden step of an end, which `ensure_sync` does not see; what it raised."""
-    if not inline:
-        return _hand_out_all(app, ([step],), None, exc)
     try:
         step(exc)
     except BaseException as error:
         return [error]
     return []
-
-
-def _hand_out_all(
-    app: Any, lists: Lists, signal: Any, exc: BaseException | None
-) -> Generator[Any, Any, list[BaseException]]:
-    errors: list[BaseException] = []
-    for functions in lists:
-        for hook in reversed(functions):
-            done, value = yield Call(hook, (exc,))
-            if not done:
-                errors.append(value)
-    if signal is not None and signal.receivers:
-        _send_end(app, signal, exc, errors)
-    return errors
 
 
 def _send_end(
@@ -99,17 +74,6 @@ def handled_exception() -> BaseException | None:
     return sys.exc_info()[1]
 
 
-def close_unit(ctx: Any, exc: BaseException | None, inline: bool) -> Part:
+def close_unit(ctx: Any, exc: BaseException | None) -> list[BaseException]:
     """Close what a context holds and make its callbacks; what they raised."""
-    steps = closing(ctx, ctx._unit, exc)
-    if inline:
-        return drive(steps)
-    reply: Any = None
-    try:
-        while True:
-            _, call = steps.send(reply)
-            reply = yield Call(call, ())
-    except StopIteration as stop:
-        return stop.value
-    finally:
-        reply = None
+    return drive(closing(ctx, ctx._unit, exc))

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextvars import Context, copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..context.stepping import Steps
 from ..framework.globals import current_app_ctx, current_request_ctx
-from ..framework.pipeline import Raised, serve_request
+from ..framework.pipeline import Raised, end, respond
 from ..framework.resources import release_for_stream
 from ..http.response import finish
 from .drivers import CLIENT_KEY, enclosing, hand_out, report_errors
@@ -33,22 +34,22 @@ def wsgi_app(app: Any, environ: WSGIEnvironment, start_response: StartResponse) 
     except BaseException:
         hand_out(context)
         raise
-    if type(answer) is Raised:
-        hand_out(context)
-        try:
+    try:
+        if type(answer) is Raised:
+            hand_out(context)
             raise answer.error
-        finally:
-            del answer
-    body: Iterable[bytes] = answer
-    return body
+        return answer  # type: ignore[no-any-return]
+    finally:
+        # An exception that somebody keeps leads here, if only as the caller of what it came from:
+        # it must not keep itself alive, nor a body that the server has dropped.
+        del answer
 
 
 def _serve(
     app: Any, environ: WSGIEnvironment, start_response: StartResponse, context: Context, joined: Any
 ) -> Any:
     """In the request's Context: the body for the server, or a `Raised` for the caller."""
-    request = serve_request(app, environ, joined, True)
-    ctx, answer = next(request)
+    ctx, answer, error = respond(app, environ, joined)
     body: Any
     plain = True
     try:
@@ -65,29 +66,29 @@ def _serve(
             plain = isinstance(body, (list, tuple))
         if not plain:
             _release(app, ctx, environ)
-    except BaseException as error:
-        _end(app, ctx, environ, request, error)
+    except BaseException as failed:
+        _end(app, ctx, environ, error, failed)
         raise
     if _PRESERVE_KEY in environ:
         _preserve(environ, ctx)
     if not plain:
-        return Steps(context, body, lambda error: _end(app, ctx, environ, request, error))
-    if type(body) is Raised:
-        try:
-            _end(app, ctx, environ, request, None)
-        except BaseException as error:
-            # An error of the end does not hide the one that the request ended with.
-            error.__context__ = error.__context__ or body.error
-            raise
-    elif CLIENT_KEY in environ:
-        _end(app, ctx, environ, request, None)
-    elif (errors := next(request, None)) is not None:
-        report_errors(app, None, errors, repr(ctx))
+        return Steps(context, body, partial(_end, app, ctx, environ, error))
     try:
+        if type(body) is Raised:
+            try:
+                _end(app, ctx, environ, error, None)
+            except BaseException as error_of_end:
+                # An error of the end does not hide the one that the request ended with.
+                error_of_end.__context__ = error_of_end.__context__ or body.error
+                raise
+        elif error is not None or CLIENT_KEY in environ:
+            _end(app, ctx, environ, error, None)
+        elif errors := ctx._end_at_edge(None):
+            report_errors(app, None, errors, repr(ctx))
         return body
     finally:
         # From CPython 3.12 on the frames of a `Raised` error lead here: it must not stay.
-        answer = body = None
+        answer = body = error = None
 
 
 def _release(app: Any, ctx: Any, environ: WSGIEnvironment) -> None:
@@ -100,26 +101,23 @@ def _release(app: Any, ctx: Any, environ: WSGIEnvironment) -> None:
 
 
 def _end(
-    app: Any, ctx: Any, environ: WSGIEnvironment, request: Any, error: BaseException | None
+    app: Any,
+    ctx: Any,
+    environ: WSGIEnvironment,
+    error: BaseException | None,
+    failed: BaseException | None,
 ) -> None:
     """Let the pipeline run the end, and say what it raised."""
     mark = environ.get(CLIENT_KEY)
+    errors: list[BaseException] | None = None
     try:
         if mark is not None:
             mark.record(ctx)
     finally:
         # Whatever a client's snapshot met: the context ends.
-        errors = _resume(request, error)
-    if errors is not None:
+        errors = end(ctx, app, error, failed)
+    if errors:
         report_errors(app, mark, errors, repr(ctx))
-
-
-def _resume(request: Any, error: BaseException | None) -> list[BaseException] | None:
-    try:
-        errors: list[BaseException] = request.send(error)
-    except StopIteration:
-        return None
-    return errors
 
 
 def _preserve(environ: WSGIEnvironment, ctx: Any) -> None:
