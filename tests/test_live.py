@@ -21,7 +21,7 @@ from live_app import CHANGES, REQUESTS, SIGNALS, Answer, Side, make_side, send_a
 from live_steps import STEPS, on_instance
 
 import demijohn
-from demijohn.framework.plan import Plans, _Kinds
+from demijohn.framework.plan import Plans
 from demijohn.http.routing import RouteIndex
 
 
@@ -142,9 +142,9 @@ FAULTS: dict[str, tuple[type, str, Any, tuple[str, ...]]] = {
         ("open_session set on the interface's instance",),
     ),
     "functions taken for sync": (
-        _Kinds,
-        "__missing__",
-        lambda self, function: False,
+        Plans,
+        "is_plain",
+        lambda self, function: True,
         ("async before hook", "view replaced by an async one"),
     ),
 }

@@ -25,7 +25,7 @@ def after_hooks_swapped(patch: pytest.MonkeyPatch) -> None:
     """After hooks run first registered first."""
     stock = pipeline.process_response
 
-    def faulty(ctx: Any, app: Any, response: Any) -> Any:
+    def faulty(ctx: Any, app: Any, response: Any, after: Any) -> Any:
         kept = app.after_request_funcs
         app.after_request_funcs = {name: hooks[::-1] for name, hooks in kept.items()}
         try:
@@ -175,9 +175,9 @@ def after_this_request_lost(patch: pytest.MonkeyPatch) -> None:
     """Functions registered with `after_this_request` do not run."""
     stock = pipeline.process_response
 
-    def faulty(ctx: Any, app: Any, response: Any) -> Any:
+    def faulty(ctx: Any, app: Any, response: Any, after: Any) -> Any:
         ctx._after = None
-        return stock(ctx, app, response)
+        return stock(ctx, app, response, after)
 
     patch.setattr(pipeline, "process_response", faulty)
 

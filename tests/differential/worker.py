@@ -95,7 +95,7 @@ def forget(app: Any) -> None:
     """Make every plan of an application of Demijohn stale."""
     app._plans.forget(app)
     app._plans.forget_hooks(app)
-    app._plans._kinds.clear()
+    app._plans._plain.clear()
 
 
 def main() -> None:

@@ -78,10 +78,9 @@ def test_hooks_joined_with_a_dict(fw: Any) -> None:
 def test_functions_that_come_and_go_are_not_kept() -> None:
     """Hooks that are registered and taken away again, over and over, are not kept for ever."""
     app = make_app(demijohn)
-    kinds = app._plans._kinds
-    for _ in range(plan._MOST_KINDS * 2):
-        assert kinds[lambda: None] is False
-    assert len(kinds) <= plan._MOST_KINDS
+    for _ in range(plan._MOST_PLAIN * 2):
+        assert app._plans.is_plain(lambda: None)
+    assert len(app._plans.plain) <= plan._MOST_PLAIN
 
 
 @BOTH

@@ -206,10 +206,13 @@ def __getattribute__(self, name, get=get, getattr=getattr):
 
 def __setattr__(self, name, value, get=get, setattr=setattr, unmade=unmade):
     try:
-        target = get().{held}
+        context = get()
+        target = context.{held}
+        if target is unmade:
+            target = context.{attribute}
     except (AttributeError, LookupError):
-        target = unmade
-    setattr(resolve() if target is unmade else target, name, value)
+        target = resolve()
+    setattr(target, name, value)
 """
 _THROUGH_CONTEXT = """\
 def __getattribute__(self, name, get=get, getattr=getattr):
@@ -267,7 +270,11 @@ def make_proxy(
             return var
         raise RuntimeError(outside_message(first_line, need, remedy)) from None
 
-    source = _THROUGH_CONTEXT if held is None else _THROUGH_ATTRIBUTE.format(held=held)
+    source = (
+        _THROUGH_CONTEXT
+        if held is None
+        else _THROUGH_ATTRIBUTE.format(held=held, attribute=attribute)
+    )
     members: dict[str, Any] = {"__slots__": (), "_resolve": staticmethod(resolve)}
     exec(
         source, {"get": var.get, "missing": missing, "resolve": resolve, "unmade": UNMADE}, members

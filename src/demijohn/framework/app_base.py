@@ -34,7 +34,7 @@ from .contexts import RequestContext
 from .globals import _cv_request, current_app_ctx, g, request_ctx
 from .helpers import send_from_directory
 from .matching import Matcher
-from .plan import HOOKS, WATCHED, HookLists, Plans, is_async
+from .plan import HOOKS, WATCHED, HookLists, Plans, is_async, note_class
 from .resources import ResourceDecorator, declaring
 from .wrappers import Request, Response
 
@@ -75,6 +75,10 @@ class AppBase(AppSetup):
         self._matcher = Matcher()
         self._scope = Scope(self, _context_of)
         super().__init__(*args, **kwargs)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        note_class(cls)
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)

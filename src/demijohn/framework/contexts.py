@@ -19,7 +19,7 @@ from ..context.lifecycle import State
 from ..context.proxy import UNMADE
 from ..context.scope import Scope
 from ..context.stack import Context
-from ..http.request import assemble
+from ..http.request import fill
 from . import ends
 from .app_contexts import AppContext, name_edge
 from .carrying import INSTEAD
@@ -48,7 +48,19 @@ if TYPE_CHECKING:
     from werkzeug.routing import MapAdapter
 
 _CLOSE = Request.close
+_new = object.__new__
 _NEW, _CURRENT, _ENDING, _ENDED = State.NEW, State.CURRENT, State.ENDING, State.ENDED
+
+
+def new_request(app: Any, environ: WSGIEnvironment, overrides: Any) -> Any:
+    """The request of an environ, an `app.request_class`."""
+    if overrides.stock_request:
+        request: Any = fill(_new(Request), environ, False)
+        environ["werkzeug.request"] = request
+    else:
+        request = app.request_class(environ)
+    request.json_module = app.json
+    return request
 
 
 class RequestContext(Context, stack=request_stack):
@@ -92,13 +104,8 @@ class RequestContext(Context, stack=request_stack):
         session: Any | None = None,
     ) -> None:
         self.app = app
-        overrides = app._plans.current(app)
         if request is None:
-            if overrides.stock_request:
-                request = assemble(Request, environ)
-            else:
-                request = app.request_class(environ)
-            request.json_module = app.json
+            request = new_request(app, environ, app._plans.current(app))
         self.request: Any = request
         #: The app context that this request runs with: its own, or the one that it joined.
         self.app_ctx: AppContext | None = None
@@ -217,17 +224,12 @@ class RequestContext(Context, stack=request_stack):
     # -- what the pipeline asks ---------------------------------------------------------------
 
     def _is_observed(self, app: Any) -> bool:
-        """Whether anybody but the server looks at this request's response object."""
-        plans = app._plans
-        if app.after_request_funcs:
-            rule = self.request.url_rule
-            for hooks in plans.of[rule and rule.endpoint].after:
-                if hooks:
-                    return True
+        """Whether anybody but the application's after hooks and the server looks at this request's
+        response object."""
         if self._opened is not None or self._after is not None or request_finished.receivers:
             return True
         environ = self.request.environ
-        if plans.idle_interface is not None and "HTTP_COOKIE" not in environ:
+        if app._plans.idle_interface is not None and "HTTP_COOKIE" not in environ:
             return False
         return not app.session_interface.untouched(app, environ)
 
@@ -433,7 +435,10 @@ class RequestContext(Context, stack=request_stack):
                     set_request_ctx(self)
                 if current_app_ctx(None) is not self.app_ctx:
                     set_app_ctx(self.app_ctx)
-                errors = self._teardown(exc)
+                if overrides.do_teardown_request:
+                    errors = self._teardown(exc)
+                else:
+                    errors = ends.teardown_request(self, app, exc)
             if self._unit is not None:
                 errors = [*(errors or ()), *ends.close_unit(self, exc)]
             looked_at = looked_at or (own is not None and own._unit is not None)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..context.loops import drive
 from ..context.unit import closing
-from .plan import Lists
+from .plan import Lists, call
 from .signals import appcontext_tearing_down, request_tearing_down
 
 
@@ -16,7 +16,7 @@ def teardown_request(ctx: Any, app: Any, exc: BaseException | None) -> list[Base
     """Run every `teardown_request` function, a blueprint's before the application's, each scope's
     last registered first, and the signal."""
     rule = ctx.request.url_rule
-    lists = app._plans.of[rule and rule.endpoint].teardown
+    lists = app._plans.of[None if rule is None else rule.endpoint].teardown
     return run_all(app, lists, request_tearing_down, exc)
 
 
@@ -32,18 +32,18 @@ def run_all(app: Any, lists: Lists, signal: Any, exc: BaseException | None) -> l
     Invariant: whatever one of them raises, the next one runs. Returns what they raised.
     """
     errors: list[BaseException] = []
-    wrapped = app._plans.wrapped
+    plain = app._plans.plain
     for functions in lists:
         for hook in reversed(functions):
             try:
-                direct = not wrapped[hook]
+                direct = hook in plain
             except TypeError:
                 direct = False
             try:
                 if direct:
                     hook(exc)
                 else:
-                    app.ensure_sync(hook)(exc)
+                    call(app, hook, exc)
             except BaseException as error:
                 errors.append(error)
     if signal is not None and signal.receivers:

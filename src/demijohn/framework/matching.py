@@ -43,25 +43,23 @@ class Matcher:
             # Werkzeug answers what the index does not: hosts not seen yet, WebSockets, an adapter
             # that somebody made or set, host and subdomain matching.
             if (
-                environ.get("HTTP_HOST") in self._hosts
+                overrides.indexed
+                and environ.get("HTTP_HOST") in self._hosts
                 and "HTTP_UPGRADE" not in environ
                 and ctx._adapter is UNMADE
                 and app.config["TRUSTED_HOSTS"] is None
                 and request.trusted_hosts is None
-                and not app.subdomain_matching
-                and not overrides.create_url_adapter
             ):
                 url_map: Any = app.url_map
                 # A version names one state of one map; a map of another class has none.
                 if url_map is not self._map or url_map.version is not self._version:
                     self._look_at(url_map)
-                find = self._find
                 # A request class of one's own may say another method than it was asked with, and
                 # Werkzeug's matcher goes by the environ.
                 method = request.method
                 if not overrides.stock_request:
                     method = environ.get("REQUEST_METHOD", "GET").upper()
-                answer = find(environ.get("PATH_INFO", "/"), method)
+                answer = self._find(environ.get("PATH_INFO", "/"), method)
                 if type(answer) is tuple:
                     request.url_rule, request.view_args = answer
                     return

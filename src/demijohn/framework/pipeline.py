@@ -6,7 +6,6 @@ other parts are also what the application's public methods do when they are call
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from werkzeug.exceptions import BadRequestKeyError, HTTPException, InternalServerError
@@ -14,6 +13,8 @@ from werkzeug.routing import RoutingException
 
 from ..http.coerce import quick
 from ..http.response import assemble
+from .contexts import RequestContext, new_request
+from .plan import Lists, call
 from .signals import (
     got_request_exception,
     request_finished,
@@ -31,11 +32,6 @@ class Raised:
         self.error = error
 
 
-def call(app: Any, function: Callable[..., Any], *args: Any) -> Any:
-    """Call a user's function, sync or async."""
-    return app.ensure_sync(function)(*args)
-
-
 # -- one request at an edge -----------------------------------------------------------------------
 
 
@@ -46,13 +42,17 @@ def respond(app: Any, environ: Any, joined: Any) -> tuple[Any, Any, BaseExceptio
     byte is out the edge ends the context, with `end`. `joined` is the app context that a test
     client brings, None at a server edge.
     """
-    ctx = app.request_context(environ)
     plans = app._plans
+    overrides = plans.current(app)
+    if overrides.request_context:
+        ctx = app.request_context(environ)
+        overrides = plans.overrides  # the context looked again
+    else:
+        ctx = RequestContext(app, environ, new_request(app, environ, overrides))
     error: BaseException | None = None
     answer: Any
     try:
         try:
-            overrides = plans.overrides  # as of now: the context looked, when it was made
             ctx._begin_at_edge(joined)
             if overrides.full_dispatch_request:
                 answer = app.full_dispatch_request()
@@ -131,18 +131,18 @@ def preprocess(ctx: Any, app: Any) -> Any:
     """
     plans = app._plans
     rule = ctx.request.url_rule
-    plan = plans.of[rule and rule.endpoint]
+    plan = plans.of[None if rule is None else rule.endpoint]
     if plan.preprocessors:
         request = ctx.request
         for preprocessors in plan.preprocessors:
             for preprocessor in preprocessors:
                 preprocessor(request.endpoint, request.view_args)
-        plan = plans.of[rule and rule.endpoint]
-    wrapped = plans.wrapped
+        plan = plans.of[None if rule is None else rule.endpoint]
+    plain = plans.plain
     for hooks in plan.before:
         for hook in hooks:
             try:
-                direct = not wrapped[hook]
+                direct = hook in plain
             except TypeError:
                 direct = False
             rv = hook() if direct else call(app, hook)
@@ -161,10 +161,12 @@ def dispatch(ctx: Any, app: Any) -> Any:
         return app.make_default_options_response()
     view = app.view_functions[rule.endpoint]
     try:
-        direct = not app._plans.wrapped[view]
+        direct = view in app._plans.plain
     except TypeError:
         direct = False
-    return (view if direct else app.ensure_sync(view))(**request.view_args)
+    if not direct and not app._plans.is_plain(view):
+        view = app.ensure_sync(view)
+    return view(**request.view_args)
 
 
 # -- errors ---------------------------------------------------------------------------------------
@@ -243,11 +245,13 @@ def finalize(
     A quick answer, if it may be one and nobody but the server looks at it.
     """
     response: Any = None
-    if overrides.stock_response and not overrides.make_response:
+    after: Lists | None = None
+    if overrides.plain_bodies:
         plain = quick(rv, app.json, app.config)
         if plain is not None:
             body, content_type = plain
-            if may_be_quick and overrides.quick and not ctx._is_observed(app):
+            after = after_hooks(ctx, app) if app.after_request_funcs else ()
+            if may_be_quick and overrides.quick and not after and not ctx._is_observed(app):
                 ctx._final = True
                 headers = [("Content-Type", content_type), ("Content-Length", str(len(body)))]
                 return "200 OK", headers, () if ctx.request.method == "HEAD" else (body,)
@@ -262,7 +266,7 @@ def finalize(
         if overrides.process_response:
             response = app.process_response(response)
         else:
-            response = process_response(ctx, app, response)
+            response = process_response(ctx, app, response, after)
         if request_finished.receivers:
             request_finished.send(app, _async_wrapper=app.ensure_sync, response=response)
     except BaseException as error:
@@ -292,29 +296,42 @@ def _discard(app: Any, rv: Any) -> None:
             app.logger.exception("Closing a body that will not be sent failed")
 
 
-def process_response(ctx: Any, app: Any, response: Any) -> Any:
+def after_hooks(ctx: Any, app: Any) -> Lists:
+    """The lists of the after hooks for a request, a blueprint's before the application's; none
+    where all of them are empty."""
+    rule = ctx.request.url_rule
+    lists: Lists = app._plans.of[None if rule is None else rule.endpoint].after
+    for hooks in lists:
+        if hooks:
+            return lists
+    return ()
+
+
+def process_response(ctx: Any, app: Any, response: Any, after: Lists | None = None) -> Any:
     """After hooks, then the session is saved.
 
-    This request's own hooks come first, then a blueprint's before the application's, each scope's
-    last registered first.
+    This request's own hooks come first, then those of `after_hooks`, which may be given, each
+    scope's last registered first.
     """
+    plans = app._plans
     if ctx._after is not None:
         for hook in ctx._after:
             response = call(app, hook, response)
-    if app.after_request_funcs:
-        plans = app._plans
-        wrapped = plans.wrapped
-        rule = ctx.request.url_rule
-        for hooks in plans.of[rule and rule.endpoint].after:
+        after = None
+    if after is None:
+        after = after_hooks(ctx, app)
+    if after:
+        plain = plans.plain
+        for hooks in after:
             for hook in reversed(hooks):
                 try:
-                    direct = not wrapped[hook]
+                    direct = hook in plain
                 except TypeError:
                     direct = False
                 response = hook(response) if direct else call(app, hook, response)
     if (
         ctx._opened is not None
-        or app._plans.idle_interface is None
+        or plans.idle_interface is None
         or "HTTP_COOKIE" in ctx.request.environ
     ):
         ctx._save_session(response)

@@ -12,7 +12,7 @@ import inspect
 import threading
 import weakref
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
@@ -30,6 +30,7 @@ STEPS = (
     "make_response",
     "process_response",
     "app_context",
+    "request_context",
     "create_url_adapter",
     "do_teardown_request",
     "do_teardown_appcontext",
@@ -38,7 +39,11 @@ STEPS = (
 """The public methods that the pipeline replaces by its own code while nobody overrides them."""
 
 WATCHED = frozenset(
-    {*STEPS, "__class__", "json", "request_class", "response_class", "session_interface"}
+    {
+        *STEPS,
+        *("__class__", "json", "request_class", "response_class", "session_interface"),
+        "subdomain_matching",
+    }
 )
 """Attributes of an application whose assignment makes its plans stale."""
 
@@ -75,7 +80,7 @@ class Overrides:
     And which of its classes are.
     """
 
-    __slots__ = ("quick", "stock_request", "stock_response", *STEPS)
+    __slots__ = ("indexed", "plain_bodies", "quick", "stock_request", "stock_response", *STEPS)
 
     def __init__(self, names: set[str]) -> None:
         for name in STEPS:
@@ -88,6 +93,10 @@ class Overrides:
     """Whether requests are of the framework's class, as it was written."""
     stock_response: bool
     """The same of the response class."""
+    indexed: bool
+    """Whether the routing index may answer, as far as the application has a say."""
+    plain_bodies: bool
+    """Whether plain values of views become responses by the short way."""
     quick: bool
     """Whether nothing but hooks can look at the response between view and server."""
     full_dispatch_request: bool
@@ -97,6 +106,7 @@ class Overrides:
     make_response: bool
     process_response: bool
     app_context: bool
+    request_context: bool
     create_url_adapter: bool
     do_teardown_request: bool
     do_teardown_appcontext: bool
@@ -205,28 +215,23 @@ class _PlanOf(dict[str | None, Plan]):
         return plan
 
 
-_MOST_KINDS = 4096
+_MOST_PLAIN = 4096
 
 
-class _Kinds(dict[Any, bool]):
-    """Callable -> whether it is async; a dict's own lookup costs 30 ns, `is_async` 1 µs.
-
-    Bounded, as functions may be registered and taken away again, even in each request. An
-    unhashable callable raises `TypeError`.
-    """
-
-    def __missing__(self, function: Callable[..., Any]) -> bool:
-        if len(self) >= _MOST_KINDS:
-            self.clear()
-        kind = self[function] = is_async(function)
-        return kind
+# Class of applications -> how many names it was made with.
+_made_with: weakref.WeakKeyDictionary[type, int] = weakref.WeakKeyDictionary()
 
 
-class _AllWrapped:
-    """Stands in for `_Kinds` where `ensure_sync` is overridden, and so sees every function."""
+def note_class(cls: type) -> None:
+    """Note a class of applications that was made just now."""
+    _made_with[cls] = len(vars(cls))
 
-    def __getitem__(self, function: object) -> bool:
-        return True
+
+def call(app: Any, function: Callable[..., Any], *args: Any) -> Any:
+    """Call a user's function, sync or async, that is not among the plain ones, or not yet."""
+    if app._plans.is_plain(function):
+        return function(*args)
+    return app.ensure_sync(function)(*args)
 
 
 class Plans:
@@ -235,22 +240,25 @@ class Plans:
     __slots__ = (
         "_class_dicts",
         "_class_names",
-        "_kinds",
         "_leaf_dict",
         "_leaf_names",
+        "_leaf_size",
         "_lock",
+        "_plain",
         "_seen",
         "_stock_class",
         "idle_interface",
         "of",
         "overrides",
         "own_teardown",
+        "plain",
         "reported_leftover",
-        "wrapped",
     )
 
     _leaf_dict: MappingProxyType[str, Any]
     _leaf_names: list[str]
+    _leaf_size: int
+    """How many names the class had when it was made, if they are all it has, else -1."""
     _class_dicts: list[MappingProxyType[str, Any]]
     _class_names: list[list[str]]
     _seen: object
@@ -262,10 +270,10 @@ class Plans:
         self._stock_class = stock_class
         # Reentrant: looking reads attributes of the application, which may be anybody's code.
         self._lock = threading.RLock()
-        self._kinds = _Kinds()
-        #: Function -> whether it goes through `ensure_sync`: an async one, or each where that step
-        #: is overridden. An unhashable callable raises `TypeError`: it has to.
-        self.wrapped: _Kinds | _AllWrapped = self._kinds
+        self._plain: set[Callable[..., Any]] = set()
+        #: Functions that are called as they are, without `ensure_sync`; `call` adds to them. Empty
+        #: where that step is overridden. To ask for an unhashable callable raises `TypeError`.
+        self.plain: Set[Callable[..., Any]] = self._plain
         #: What `do_teardown_appcontext` of the class is while nobody overrides it, else None. Each
         #: app context asks.
         self.own_teardown: Any = None
@@ -278,14 +286,15 @@ class Plans:
         self.reported_leftover = False
 
     def current(self, app: Any) -> Overrides:
-        """The overrides as they are now, 0.1 µs.
+        """The overrides as they are now.
 
         Names in the dicts of classes are compared: one that stands there is called by its name, so
-        which function it stands for does not matter. An instance attribute is told by `forget`,
+        which function it stands for does not matter. A class with as many names as it was made with
+        has those: to compare 12 takes 0.1 µs. An instance attribute is told by `forget`,
         which the application's `__setattr__` calls.
         """
         if (
-            [*self._leaf_dict] != self._leaf_names
+            (len(self._leaf_dict) != self._leaf_size and [*self._leaf_dict] != self._leaf_names)
             or self._seen is not changes.version
             or (
                 self._class_dicts and [[*names] for names in self._class_dicts] != self._class_names
@@ -318,6 +327,9 @@ class Plans:
             overridden.add("make_response")  # it asks another application for debug and class
         told = own | (_ATTRIBUTES - overridden)
         overrides = Overrides(overridden)
+        overrides.indexed = not (
+            overrides.create_url_adapter or vars(app).get("subdomain_matching", True)
+        )
         overrides.stock_request = (
             "request_class" in told
             and app.request_class is Request
@@ -328,14 +340,18 @@ class Plans:
             and app.response_class is Response
             and _responses(Response) == _RESPONSES
         )
+        overrides.plain_bodies = overrides.stock_response and not overrides.make_response
         self.overrides = overrides
         self.own_teardown = None
         if not overrides.do_teardown_appcontext:
             self.own_teardown = type(app).do_teardown_appcontext
-        self.wrapped = _AllWrapped() if overrides.ensure_sync else self._kinds
+        self.plain = frozenset() if overrides.ensure_sync else self._plain
         interface = app.session_interface if "session_interface" in told else None
         is_idle = isinstance(interface, SecureCookieSessionInterface) and interface.is_stock()
         self.idle_interface = interface if is_idle else None
+        self._leaf_size = _made_with.get(type(app), -1)
+        if len(leaf) != self._leaf_size:
+            self._leaf_size = -1
         self._leaf_dict, self._class_dicts = leaf, others
         self._leaf_names, self._class_names, self._seen = leaf_names, class_names, seen
 
@@ -346,6 +362,21 @@ class Plans:
             hooks = [vars(app).get(name) for name in HOOKS]
             keeps = all(type(lists) is HookLists and lists.tells(app) for lists in hooks)
             self.of = _PlanOf(app, keeps)
+
+    def is_plain(self, function: Callable[..., Any]) -> bool:
+        """Whether `function` is called as it is; noted, so that next time `plain` says so.
+
+        Bounded, as functions may be registered and taken away again, even in each request.
+        """
+        if self.overrides.ensure_sync or is_async(function):
+            return False
+        try:
+            if len(self._plain) >= _MOST_PLAIN:
+                self._plain.clear()
+            self._plain.add(function)
+        except TypeError:  # not hashable
+            pass
+        return True
 
     def opens_session_late(self, interface: Any) -> bool:
         """Whether `interface` opens sessions as the framework's own does, now.

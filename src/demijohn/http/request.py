@@ -71,7 +71,6 @@ _ROUTED: t.Final = {
 
 
 _new_headers = RequestHeaders.__new__
-_new: t.Final = object.__new__
 R = t.TypeVar("R", bound="Request")
 
 
@@ -137,7 +136,7 @@ class Request(BodyRequest):
         """`populate_request` puts the request into the environ as `werkzeug.request`; `shallow`
         makes reading the body raise `RuntimeError`, and leaves the environ alone."""
         if self._defers:
-            _fill(self, environ, shallow)
+            fill(self, environ, shallow)
             if populate_request and not shallow:
                 environ["werkzeug.request"] = self
         else:
@@ -311,7 +310,9 @@ def _way(cls: type[Request], name: str) -> object:
     return member.fget if isinstance(member, (lazy, cached_property)) else member
 
 
-def _fill(request: Request, environ: WSGIEnvironment, shallow: bool) -> None:
+def fill(request: R, environ: WSGIEnvironment, shallow: bool) -> R:
+    """Sets what `Request.__init__` sets on a new request whose class leaves that to it; by this
+    way a request is made in half the time."""
     request.environ = environ
     request.shallow = shallow
     request.url_rule = request.view_args = request.routing_exception = None
@@ -319,13 +320,6 @@ def _fill(request: Request, environ: WSGIEnvironment, shallow: bool) -> None:
     request._headers = request._stream = None
     # Every request is asked for its method: computed here it costs less than when lazy.
     request.method = environ.get("REQUEST_METHOD", "GET").upper()
-
-
-def assemble(cls: type[R], environ: WSGIEnvironment) -> R:
-    """What `cls(environ)` makes, for a class whose constructor is `Request`'s, in half the time."""
-    request = _new(cls)
-    _fill(request, environ, False)
-    environ["werkzeug.request"] = request
     return request
 
 

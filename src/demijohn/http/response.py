@@ -312,7 +312,9 @@ def finish(response: object, environ: WSGIEnvironment) -> Finished | None:
     length = location = False
     for name, value in headers._list:
         # "location", "content-length" and "content-location" by their lengths first.
-        if len(name) in _SIZES:
+        if name == "Content-Length":
+            length = True
+        elif len(name) in _SIZES:
             lowered = name.lower()
             if lowered == "content-length":
                 length = True

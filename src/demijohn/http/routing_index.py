@@ -320,15 +320,15 @@ class Shortcuts:
 
     `exact` has the rules of paths without variables, nothing has priority over them. `quick` has,
     for paths of which only the last segment is variable, what leads to that segment: the fixed
-    segments that would be preferred to it, and the edges to try. Paths that begin with two slashes
-    are left out: a request's leading slashes become one.
+    segments that would be preferred to it, None where none can be, and the edges to try. Paths that
+    begin with two slashes are left out: a request's leading slashes become one.
     """
 
     __slots__ = ("exact", "quick")
 
     def __init__(self, first: Node) -> None:
         self.exact: dict[str, tuple[Rule, ...]] = {}
-        self.quick: dict[str, tuple[Container[str], tuple[QuickEdge, ...]]] = {}
+        self.quick: dict[str, tuple[Container[str] | None, tuple[QuickEdge, ...]]] = {}
         self._collect(first, "")
 
     def _collect(self, node: Node, path: str) -> None:
@@ -338,7 +338,9 @@ class Shortcuts:
             return
         edges = _quick_edges(node)
         if edges:
-            self.quick[path] = (node.static.keys(), edges)
+            digits = all(edge[0] for edge in edges)
+            fixed = frozenset(part for part in node.static if not digits or part.isdecimal())
+            self.quick[path] = (fixed or None, edges)
         for part, child in node.static.items():
             self._collect(child, f"{path}/{part}")
 
