@@ -7,6 +7,7 @@ The answer is always Werkzeug's. The rules of the index are `http.routing`'s; bu
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from werkzeug.exceptions import HTTPException
@@ -64,7 +65,9 @@ class Matcher:
                     request.url_rule, request.view_args = answer
                     return
                 if isinstance(answer, Miss):
-                    request.routing_exception = answer.as_exception(lambda: ctx.url_adapter)
+                    request.routing_exception = answer.as_exception(
+                        partial(getattr, ctx, "url_adapter")
+                    )
                     _stay_here(request.routing_exception)
                     return
             self._match_by_adapter(ctx, request, environ.get("HTTP_HOST"))

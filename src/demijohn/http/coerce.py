@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.utils import get_content_type
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from .json_provider import DefaultJSONProvider, compact_bytes
+from .json_provider import DefaultJSONProvider, compact_parts
 from .watch import changes
 
 if t.TYPE_CHECKING:
@@ -56,8 +56,6 @@ def quick(
     own. `config` says by its `DEBUG` how JSON is laid out; `None`: let the provider ask.
     """
     kind = type(rv)
-    if kind is str:
-        return rv.encode(), _HTML  # type: ignore[attr-defined]  # t.cast takes 30 ns
     if kind is dict or kind is list:
         if (
             type(json) is DefaultJSONProvider
@@ -65,13 +63,18 @@ def quick(
             and config is not None
             and not config["DEBUG"]
         ):
-            return compact_bytes(rv), "application/json"
+            try:
+                return ("".join(compact_parts(rv, 0)) + "\n").encode(), "application/json"
+            except RecursionError:
+                pass  # said below, by the provider
         if not isinstance(json, DefaultJSONProvider) or json.has_own_response():
             return None
         mimetype = json.mimetype
         if mimetype != "application/json":
             mimetype = get_content_type(mimetype, "utf-8")
         return json.response_bytes(rv), mimetype
+    if kind is str:
+        return rv.encode(), _HTML  # type: ignore[attr-defined]  # t.cast takes 30 ns
     if kind is bytes:
         return t.cast(bytes, rv), _HTML
     return None

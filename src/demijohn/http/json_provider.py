@@ -13,7 +13,7 @@ import json
 import json.encoder
 import uuid
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date
 from operator import attrgetter
 from types import MethodType
@@ -206,8 +206,8 @@ class DefaultJSONProvider(JSONProvider):
     def is_stock(self) -> bool:
         """Return whether nothing is set or overridden that shapes a response.
 
-        Then :data:`compact_bytes` gives what :meth:`response_bytes` does outside debug mode. The
-        answer holds as long as ``_stock`` is ``watch.changes.version``.
+        Then :data:`compact_parts`, joined, is what :meth:`response_bytes` gives outside debug mode.
+        The answer holds as long as ``_stock`` is ``watch.changes.version``.
         """
         # Set first, so that a change meanwhile on another thread takes it back.
         self._stock = changes.version
@@ -323,23 +323,17 @@ def _make_encode(
     return encode
 
 
-def _make_compact_bytes() -> Callable[[Any], bytes]:
+def _compact_parts() -> Callable[[Any, int], Iterable[str]]:
     encode = _make_encode(_default, True, True, _COMPACT)
-    unchecked = getattr(encode, "unchecked", None)
-    if unchecked is None:  # no C encoder
-        return lambda obj: f"{encode(obj)}\n".encode()
-
-    def compact_bytes(obj: Any) -> bytes:
-        try:
-            return ("".join(unchecked(obj, 0)) + "\n").encode()
-        except RecursionError:
-            return f"{encode(obj)}\n".encode()
-
-    return compact_bytes
+    unchecked: Callable[[Any, int], Iterable[str]] | None = getattr(encode, "unchecked", None)
+    return unchecked or (lambda obj, level: (encode(obj),))  # without the C encoder
 
 
-compact_bytes: Final = _make_compact_bytes()
-"""The body of a response outside debug mode by a provider that nobody changed."""
+compact_parts: Final = _compact_parts()
+"""What a provider that nobody changed writes outside debug mode: `compact_parts(obj, 0)`, in parts.
+
+It raises RecursionError for what is nested too deeply or contains itself.
+"""
 
 # Raises StopIteration where a value is missing, as JSONDecoder.raw_decode expects.
 _scan: Callable[[str, int], tuple[Any, int]] = vars(json.JSONDecoder())["scan_once"]

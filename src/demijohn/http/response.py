@@ -330,10 +330,9 @@ def finish(response: object, environ: WSGIEnvironment) -> Finished | None:
                     return _finish_by_methods(made, environ, True)
                 location = True
     chunks: cabc.Iterable[bytes] = body
-    for chunk in body:
-        if type(chunk) is not bytes:
-            chunks = [part.encode() if isinstance(part, str) else part for part in body]
-            break
+    # One chunk, by far the most bodies: without a loop.
+    if len(body) != 1 or type(body[0]) is not bytes:
+        chunks = [part.encode() if isinstance(part, str) else part for part in body]
     items = headers._list.copy()
     if not length and made.automatically_set_content_length:
         items.append(("Content-Length", str(sum(map(len, chunks)))))
