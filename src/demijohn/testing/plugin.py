@@ -7,7 +7,7 @@ left behind and how it is cleaned up is in `leaks`; no fixture here pushes a con
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
 from contextvars import ContextVar, copy_context
 from typing import Any
 
@@ -251,17 +251,30 @@ class _Check:
         self.expected.update(leaks.kept)
 
     def _tell(self, item: pytest.Item) -> None:
-        marker = item.get_closest_marker(_MARKER)
-        if marker is not None:
-            on_purpose = marker.args or _KINDS
-            self.found = [leak for leak in self.found if leak.kind not in on_purpose]
         if not self.found:
             return
-        lines = "\n".join(f"- {leak.text}" for leak in self.found)
-        text = f"{item.nodeid} left behind:\n{lines}"
+        on_purpose = _kinds_on_purpose(item)
+        lines = [f"- {leak.text}" for leak in self.found if leak.kind not in on_purpose]
+        if not lines:
+            return
+        text = "\n".join([f"{item.nodeid} left behind:", *lines])
         if self.failed:
             item.add_report_section("teardown", "leftovers", text)
         elif self.severity == "warning":
             item.warn(pytest.PytestWarning(text))
         else:
             pytest.fail(text, pytrace=False)
+
+
+def _kinds_on_purpose(item: pytest.Item) -> Collection[str]:
+    marker = item.get_closest_marker(_MARKER)
+    if marker is None:
+        return ()
+    unknown = set(marker.args) - set(_KINDS)
+    if unknown:
+        pytest.fail(
+            f"{_MARKER}: {', '.join(map(repr, sorted(unknown)))} is no kind of leftover; the kinds"
+            f" are {', '.join(_KINDS)}.",
+            pytrace=False,
+        )
+    return marker.args or _KINDS
