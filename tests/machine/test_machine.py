@@ -60,6 +60,7 @@ def test_flask_fails() -> None:
         run(machine_on("flask"), 50, 40, shrink=False)
 
 
+@pytest.mark.leaves_behind
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_a_seeded_fault_is_found(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
     """The machine fails on a core with this one bug in it."""
