@@ -17,7 +17,14 @@ A custom context in eight lines:
 """
 
 from .carrier import CarrierError, plain
-from .errors import ContextEnded, ContextWarning, SessionReadOnly, WrongContextError
+from .errors import (
+    Cancelled,
+    ContextEnded,
+    ContextWarning,
+    DeadlineExceeded,
+    SessionReadOnly,
+    WrongContextError,
+)
 from .fields import ContextField
 from .holds import Hold
 from .kinds import ContextStack
@@ -27,12 +34,14 @@ from .proxy import Proxy
 from .stack import Context
 
 __all__ = (
+    "Cancelled",
     "CarrierError",
     "Context",
     "ContextEnded",
     "ContextField",
     "ContextStack",
     "ContextWarning",
+    "DeadlineExceeded",
     "Hold",
     "Namespace",
     "Proxy",

@@ -62,6 +62,11 @@ class CancelToken:
             self.cancel(DEADLINE)
         return self._reason
 
+    def limit(self, deadline: float) -> None:
+        """Set the deadline, unless there is an earlier one. For work that is only beginning: what
+        it has started already is not told."""
+        self.deadline = _earlier(self.deadline, deadline)
+
     @property
     def told(self) -> bool:
         """Whether it was cancelled already. Looks at no clock and changes nothing."""

@@ -21,16 +21,21 @@ class Steps(Generic[T]):
     `finish(error)` is called once, in that Context, after the last step or at `close()`, whichever
     is first, and also when the object is dropped; `error` is what the iterator or its `close`
     raised, None after a good end. What the iterator raises is raised to the caller after the end.
+
+    `left` is called in that Context when the object is closed or dropped before the iterator's end,
+    and before that is closed.
     """
 
-    __slots__ = ("__weakref__", "_context", "_finish", "_iterable", "_iterator")
+    __slots__ = ("__weakref__", "_context", "_finish", "_iterable", "_iterator", "_left")
 
     def __init__(
         self,
         context: contextvars.Context,
         iterable: Iterable[T],
         finish: Callable[[BaseException | None], object],
+        left: Callable[[], object] | None = None,
     ) -> None:
+        self._left = left
         self._context = context
         self._iterable = iterable
         self._iterator: Iterator[T] | None = None
@@ -45,6 +50,7 @@ class Steps(Generic[T]):
         try:
             return self._context.run(self._step)
         except StopIteration:
+            self._left = None
             self.close()
             raise
         except BaseException as error:
@@ -84,7 +90,10 @@ class Steps(Generic[T]):
         self, finish: Callable[[BaseException | None], object], error: BaseException | None
     ) -> None:
         iterable, self._iterable = self._iterable, ()
+        left, self._left = self._left, None
         try:
+            if left is not None and error is None:
+                left()
             close = getattr(iterable, "close", None)
             if close is not None:
                 close()

@@ -11,11 +11,14 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import wraps
 from types import ModuleType
 from typing import IO, Any, Final, Generic, Protocol, Self, TypeVar, cast, overload
 
 from werkzeug.datastructures import ImmutableDict
 from werkzeug.utils import import_string
+
+from ..http.watch import tell
 
 T = TypeVar("T")
 
@@ -54,6 +57,9 @@ DEFAULTS: Final[ImmutableDict[str, Any]] = ImmutableDict(
 )
 """What every application's configuration starts from: Flask 3.1.3's keys, values and order.
 Sizes are in bytes."""
+
+DEADLINE: Final = "REQUEST_DEADLINE"
+"""The key of how long a request may take, in seconds; None or no key for no limit."""
 
 _NO_PYFILE: Final = frozenset({errno.ENOENT, errno.EISDIR, errno.ENOTDIR})
 # Flask's `from_file` does not forgive a path that leads through a file (ENOTDIR).
@@ -256,6 +262,29 @@ class Config(dict[str, Any]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {dict.__repr__(self)}>"
+
+
+def _telling(name: str) -> Callable[..., Any]:
+    own = getattr(dict, name)
+
+    @wraps(own)
+    def method(self: Config, *args: Any, **kwargs: Any) -> Any:
+        before = self.get(DEADLINE)
+        try:
+            return own(self, *args, **kwargs)
+        finally:
+            if self.get(DEADLINE) is not before:
+                tell()
+
+    return cast("Callable[..., Any]", method)
+
+
+# Whether requests have a deadline is known from their application's plans, which notice this.
+for _name in (
+    *("__setitem__", "__delitem__", "__ior__"),
+    *("setdefault", "update", "pop", "popitem", "clear"),
+):
+    setattr(Config, _name, _telling(_name))
 
 
 def _loaded(text: str, loads: Callable[[str], Any]) -> Any:

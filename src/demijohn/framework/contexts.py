@@ -20,7 +20,7 @@ from ..context.proxy import UNMADE
 from ..context.scope import Scope
 from ..context.stack import Context
 from ..http.request import fill
-from . import ends
+from . import ends, limits
 from .app_contexts import AppContext, name_edge
 from .carrying import INSTEAD
 from .copies import Share, Sharing
@@ -245,9 +245,7 @@ class RequestContext(Context, stack=request_stack):
     def _left_early(self) -> None:
         """The server closes the body before its end: the client has gone."""
         self._outcome = "disconnected"
-        rule = self.request.url_rule
-        if getattr(rule, "on_disconnect", None) == "cancel":
-            self.cancel("disconnect")
+        limits.left(self)
 
     def match_request(self) -> None:
         """Match the URL: sets `request.url_rule` and `view_args`, or `routing_exception`."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from werkzeug.exceptions import BadRequestKeyError, HTTPException, InternalServerError
+from werkzeug.exceptions import BadRequestKeyError, HTTPException
 from werkzeug.routing import RoutingException
 
 from ..http.coerce import quick
 from ..http.response import assemble
 from .contexts import RequestContext, new_request
+from .limits import answer_to
 from .plan import Lists, call
 from .signals import (
     got_request_exception,
@@ -221,7 +222,7 @@ def handle_exception(ctx: Any, app: Any, error: Any) -> Any:
         finally:
             del error  # as in handle_user_exception
     app.log_exception((type(error), error, error.__traceback__))
-    answer: Any = InternalServerError(original_exception=error)
+    answer: Any = answer_to(error)
     handler = app._find_error_handler(answer, _names(ctx))
     if handler is not None:
         answer = call(app, handler, answer)

@@ -20,6 +20,7 @@ from typing import Any
 from ..http.json_provider import DefaultJSONProvider
 from ..http.sessions import SecureCookieSessionInterface
 from ..http.watch import changes
+from .limits import choose_matcher
 from .wrappers import Request, Response
 
 STEPS = (
@@ -353,6 +354,7 @@ class Plans:
         if len(leaf) != self._leaf_size:
             self._leaf_size = -1
         self._leaf_dict, self._class_dicts = leaf, others
+        choose_matcher(app)
         self._leaf_names, self._class_names, self._seen = leaf_names, class_names, seen
 
     def forget_hooks(self, app: Any) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from . import limits
 from .sites import Site
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ def add_url_rule(
     function's attribute, then the config's `PROVIDE_AUTOMATIC_OPTIONS`) or an explicit
     `OPTIONS` among the methods says otherwise.
 
+    `deadline` (seconds, None for no limit) and `on_disconnect` ("continue" or "cancel") are kept on
+    the rule: see `limits`.
+
     Raises `TypeError` for `methods` given as one string, and `AssertionError` when the endpoint
     has another view function already; its text names both places.  As in Flask the rule stays in
     the map then.
@@ -47,6 +51,7 @@ def add_url_rule(
     if endpoint is None:
         endpoint = endpoint_from_view_func(view_func)
     options["endpoint"] = endpoint
+    limited = limits.take_options(options)
     methods = _methods(options.pop("methods", None), view_func)
     required: set[str] = set(getattr(view_func, "required_methods", ()))
 
@@ -61,6 +66,7 @@ def add_url_rule(
 
     rule_object = app.url_rule_class(rule, methods=methods | required, **options)
     setattr(rule_object, "provide_automatic_options", bool(provide_automatic_options))
+    limits.declare(app, rule_object, limited)
     app.url_map.add(rule_object)
     if view_func is not None:
         _map_endpoint(app, endpoint, view_func)

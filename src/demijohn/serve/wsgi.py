@@ -72,7 +72,8 @@ def _serve(
     if _PRESERVE_KEY in environ:
         _preserve(environ, ctx)
     if not plain:
-        return Steps(context, body, partial(_end, app, ctx, environ, error))
+        end = partial(_end, app, ctx, environ, error)
+        return Steps(context, body, end, ctx._left_early)
     try:
         if type(body) is Raised:
             try:
