@@ -7,6 +7,7 @@ import importlib
 import multiprocessing
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
@@ -86,8 +87,8 @@ def test_in_a_thread_with_a_target() -> None:
     started.join()
     assert "in the thread 'mailer', started with target" in texts[0]
     assert "send_mail" in texts[0]
-    assert "pass `current_app._get_current_object()` to it" in texts[0]
-    assert "copy_current_request_context" in texts[0]
+    assert "make it a `ContextThread`, or wrap its function in `in_child`" in texts[0]
+    assert "else use `with app.app_context():` in the thread." in texts[0]
 
 
 def test_in_a_thread_of_a_subclass() -> None:
@@ -110,7 +111,7 @@ def test_in_a_pool() -> None:
     with ThreadPoolExecutor(1, thread_name_prefix="mail") as executor:
         text = executor.submit(explain).result()
     assert "in the thread pool's thread 'mail_0'" in text
-    assert "copy_current_request_context" in text
+    assert "submit `in_child(f)`, or use a `ContextThreadPoolExecutor`" in text
 
 
 def test_in_a_task() -> None:
@@ -124,7 +125,7 @@ def test_in_a_task() -> None:
 
     for text in (asyncio.run(main()), thread(lambda: asyncio.run(main()))):
         assert "in the asyncio task 'digest'" in text
-        assert "Start the task inside `with app.app_context():`" in text
+        assert "Start the task inside `with app.app_context():`, by `task_group()` or as" in text
 
 
 def test_in_a_thread_that_a_task_started() -> None:
@@ -140,14 +141,35 @@ def test_in_a_greenlet() -> None:
     """A greenlet is named as one, by gevent or by hand."""
     for text in (gevent.spawn(explain).get(), greenlet.greenlet(explain).switch()):
         assert "in a greenlet" in text
-        assert "copy_current_request_context" in text
+        assert "spawn `in_child(f)`" in text
+
+
+def report(send: Callable[[str], None]) -> None:
+    """What a process of its own does."""
+    send(explain())
 
 
 def test_in_a_process() -> None:
-    """A worker process is named as one."""
+    """A process is named with the function that it was started with."""
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=report, args=(sender.send,), name="digest")
+    process.start()
+    try:
+        assert receiver.poll(60)
+        text = receiver.recv()
+    finally:
+        process.join()
+    assert "in the process 'digest', started with target report" in text
+    assert "hand over `in_child(f)`" in text
+
+
+def test_in_a_process_pool() -> None:
+    """A pool's worker process is named as one."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor:
         text = executor.submit(explain).result()
-    assert "in the main thread of a worker process" in text
+    assert "in the process pool's worker " in text
+    assert "hand over `in_child(f)`" in text
     assert "create the app there" in text
 
 

@@ -78,27 +78,25 @@ def describe_place(frame: FrameType | None = None) -> Place:
     if task is not None:
         return Place(
             f"in the asyncio task {task!r}, which was started outside a context",
-            "Start the task inside `with app.app_context():`, or open one in the task itself.",
+            "Start the task inside `with app.app_context():`, by `task_group()` or as"
+            " `create_task(in_child(f)())`, or open a context in the task itself.",
         )
     if _in_greenlet():
         return Place(
             "in a greenlet, which does not see the contexts of the code that started it",
-            "Pass `current_app._get_current_object()` to it and use `with app.app_context():`"
-            " there, or wrap the function in `copy_current_request_context`.",
+            "Where the code that starts it has a context, spawn `in_child(f)`; else use `with"
+            " app.app_context():` in it.",
         )
     thread = threading.current_thread()
     if thread is not threading.main_thread():
+        return _describe_thread(thread)
+    process = _describe_process()
+    if process is not None:
         return Place(
-            f"in {_describe_thread(thread)}",
-            "A new thread starts without a context: pass `current_app._get_current_object()` to it"
-            " and use `with app.app_context():` there, or wrap the function in"
-            " `copy_current_request_context`.",
-        )
-    if _is_child_process():
-        return Place(
-            "in the main thread of a worker process",
-            "A new process starts without a context: create the app there and use"
-            " `with app.app_context():`.",
+            process,
+            "A new process starts without a context: where the code that gives it the work has"
+            " one, hand over `in_child(f)`; else create the app there and use `with"
+            " app.app_context():`.",
         )
     return Place("in the main thread", "Put this code under `with app.app_context():`.")
 
@@ -148,20 +146,44 @@ def _in_greenlet() -> bool:
     return greenlet is not None and greenlet.getcurrent().parent is not None
 
 
-def _describe_thread(thread: threading.Thread) -> str:
+def _describe_thread(thread: threading.Thread) -> Place:
     # `Thread._target` is there while `Thread.run` runs; one that overrides `run` has none of use.
     target = getattr(thread, "_target", None)
-    if target is None:
-        return f"the thread {thread.name!r} ({type(thread).__qualname__})"
     if getattr(target, "__module__", None) == "concurrent.futures.thread":
-        return f"the thread pool's thread {thread.name!r}"
-    name = getattr(target, "__qualname__", None) or repr(target)
-    return f"the thread {thread.name!r}, started with target {name}"
+        return Place(
+            f"in the thread pool's thread {thread.name!r}",
+            "A pool's threads have no context: submit `in_child(f)`, or use a"
+            " `ContextThreadPoolExecutor`, where the code that submits has one; else use `with"
+            " app.app_context():` in the function.",
+        )
+    where = f"in the thread {thread.name!r} ({type(thread).__qualname__})"
+    if target is not None:
+        name = getattr(target, "__qualname__", None) or repr(target)
+        where = f"in the thread {thread.name!r}, started with target {name}"
+    return Place(
+        where,
+        "A new thread starts without a context: make it a `ContextThread`, or wrap its function in"
+        " `in_child`, where the code that starts it has one; else use `with app.app_context():` in"
+        " the thread.",
+    )
 
 
-def _is_child_process() -> bool:
+def _describe_process() -> str | None:
+    """What kind of worker process this is, None for one that was started by itself."""
     multiprocessing = sys.modules.get("multiprocessing.process")
-    return multiprocessing is not None and multiprocessing.parent_process() is not None
+    if multiprocessing is None or multiprocessing.parent_process() is None:
+        return None
+    process = multiprocessing.current_process()
+    # `Process._target` is the pools' own function in a pool's worker.
+    target = getattr(process, "_target", None)
+    if getattr(target, "__module__", None) in (
+        "concurrent.futures.process",
+        "multiprocessing.pool",
+    ):
+        return f"in the process pool's worker {process.name!r}"
+    name = getattr(target, "__qualname__", None)
+    started = "" if name is None else f", started with target {name}"
+    return f"in the process {process.name!r}{started}"
 
 
 def thread_name(ident: int) -> str:

@@ -467,7 +467,7 @@ class Context(Cancellable):
         return ContextEnded(
             f"Cannot {wanted}: {self!r} was ended {monotonic() - self._ended_at:.3f} s ago by"
             f" {ended_by}.\n"
-            "This code outlived it. Start the work with `copy_current_request_context` or under"
+            "This code outlived it. Start the work with `in_child` or `ContextThread`, or under"
             " `with app.app_context():`, so that it has a context of its own."
         )
 

@@ -72,6 +72,11 @@ def carried(ctx: Any) -> Carried:
 
     Raises `TypeError`, with the name in it, for a value that is not plain data.
     """
+    return Carried(carried_g(ctx), fields.carried_values(ctx))
+
+
+def carried_g(ctx: Any) -> dict[str, Any]:
+    """The part of it that is in `g`."""
     taken = {}
     g = ctx._g
     if g is not UNMADE:
@@ -79,7 +84,7 @@ def carried(ctx: Any) -> Carried:
             value = getattr(g, name, UNMADE)
             if value is not UNMADE:
                 taken[name] = plain(value, f"g.{name}")
-    return Carried(taken, fields.carried_values(ctx))
+    return taken
 
 
 def fill(ctx: Any, values: Carried) -> None:

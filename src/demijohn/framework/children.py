@@ -12,13 +12,16 @@ from functools import update_wrapper
 from typing import Any, ParamSpec, TypeVar, cast
 
 from ..context.cancel import CancelToken
-from ..context.carrier import Carried, plain
+from ..context.carrier import Carried, plain, write_carrier
 from ..context.children import child as core
 from ..context.children import parallel as branches
 from ..context.children import tasks, threads
+from ..context.children.processes import InProcess
 from ..context.errors import outside_message
 from ..context.stack import Context
-from .carrying import carried, fill
+from . import app_places
+from .app_contexts import AppContext
+from .carrying import carried_g, fill, fill_from
 from .detached import DetachedRequest
 from .globals import NO_APP, _cv_app, _cv_request, current_app_ctx, current_request_ctx
 
@@ -33,7 +36,7 @@ class AppFork(core.Fork):
     def __init__(self, ctx: Any, request_ctx: Any = None, share_session: bool = False) -> None:
         super().__init__(ctx)
         self._app = ctx.app
-        self._carried = carried(ctx)
+        self._g = carried_g(ctx)
         self._request = None
         if request_ctx is not None:
             if request_ctx.ended:
@@ -42,8 +45,8 @@ class AppFork(core.Fork):
 
     def child(self, token: CancelToken) -> Context:
         child = super().child(token)
-        if self._carried.g:
-            fill(child, Carried(plain(self._carried.g, "g")))
+        if self._g:
+            fill(child, Carried(plain(self._g, "g")))
         return child if self._request is None else cast(Context, self._request.around(child))
 
     def variables(self) -> tuple[ContextVar[Any], ...]:
@@ -51,6 +54,13 @@ class AppFork(core.Fork):
 
     def as_sync(self, f: Callable[..., Any]) -> Callable[..., Any]:
         return cast("Callable[..., Any]", self._app.ensure_sync(f))
+
+    def pack(
+        self, f: Callable[..., Any], deadline: float | None
+    ) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        values = Carried(self._g, self._values, self.token.deadline)
+        carrier = write_carrier(self._app.name, values)
+        return InProcess, (f, deadline, fork_from, app_places.place_of(self._app), carrier)
 
 
 def fork() -> AppFork:
@@ -63,6 +73,13 @@ def fork() -> AppFork:
     if request_ctx is not None and request_ctx.app is not ctx.app:
         request_ctx = None
     return AppFork(ctx, request_ctx)
+
+
+def fork_from(place: str, carrier: object) -> AppFork:
+    """The fork of an app context in another process, without a request: see `InProcess`."""
+    ctx = AppContext(app_places.app_at(place))
+    fill_from(ctx, carrier)
+    return AppFork(ctx)
 
 
 def in_child(

@@ -33,9 +33,9 @@ _NO_REQUEST = (
     "This code needs an active HTTP request.",
 )
 _REQUEST_REMEDY = (
-    "Call it from a view, or in a test under `with app.test_request_context():`. To take the"
-    " current request into a thread, a task or a greenlet, wrap the function in"
-    " `copy_current_request_context`."
+    "Call it from a view, or in a test under `with app.test_request_context():`. Work that a view"
+    " starts sees its request if it is started by `in_child(f)`, `ContextThread`,"
+    " `ContextThreadPoolExecutor`, `parallel()` or `task_group()`."
 )
 
 app_ctx: Any = make_proxy(_cv_app, None, *_NO_APP)

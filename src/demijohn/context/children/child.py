@@ -70,9 +70,14 @@ class Fork:
 
         return run
 
-    def pack(self, f: Callable[..., Any]) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        """What pickles as `f` in a child in another process (see `processes`): a callable and its
-        arguments. Raises `TypeError` for a kind of context that has nothing to find it by."""
+    def pack(
+        self, f: Callable[..., Any], deadline: float | None
+    ) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """What pickles as `f` in a child in another process: a callable and its arguments (see
+        `processes`). `deadline` is how many seconds a call may take.
+
+        Raises `TypeError` for a kind of context that has nothing to find it by.
+        """
         raise TypeError(
             f"Children of a {self._stack.name} context cannot run in another process: start the"
             " work there with plain data, and push a context of its own."
@@ -188,7 +193,7 @@ class InChild(Generic[P, T]):
         return self._fork.as_sync(self) if self.is_async else self
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return self._fork.pack(self._f)
+        return self._fork.pack(self._f, self._deadline)
 
 
 def _uncover(variable: ContextVar[Any], before: Token[Any]) -> None:

@@ -7,6 +7,7 @@ made of it, is up to whoever gives `open_fork`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import Context as Variables
 from typing import Any
 
 from .child import Fork, InChild
@@ -20,12 +21,18 @@ class InProcess:
     """
 
     def __init__(
-        self, f: Callable[..., Any], open_fork: Callable[..., Fork], *data: object
+        self,
+        f: Callable[..., Any],
+        deadline: float | None,
+        open_fork: Callable[..., Fork],
+        *data: object,
     ) -> None:
         self._f = f
+        self._deadline = deadline
         self._open_fork = open_fork
         self._data = data
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        fork = self._open_fork(*self._data)
-        return InChild(fork.as_sync(self._f), fork)(*args, **kwargs)
+        # A process that was forked has the Context of the code that forked it.
+        fork = Variables().run(self._open_fork, *self._data)
+        return InChild(fork.as_sync(self._f), fork, deadline=self._deadline)(*args, **kwargs)
