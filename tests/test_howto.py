@@ -119,6 +119,7 @@ PROGRAMS = [
     "core-alone.md",
     "from-g-and-teardown.md",
     "generators.md",
+    "processes.md",
     "resources.md",
     "threads.md",
 ]
