@@ -6,12 +6,15 @@ import asyncio
 import re
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import pytest
 from documents import follow_page
+from local_servers import PATIENCE
 
 from demijohn import (
     ContextThread,
@@ -173,6 +176,33 @@ def copied(scene: Scene) -> None:
     copy_current_request_context(scene.work)()
 
 
+def make_app() -> Demijohn:
+    """The application of each scene, which other processes make for themselves."""
+    app = Demijohn(__name__)
+    app.secret_key = "for this test"
+    app.carry("user")
+    app.config["PROCESS_APP"] = f"{__name__}:make_app()"
+    return app
+
+
+def look_from_afar() -> dict[str, Any]:
+    """Look around in another process; only plain data comes back."""
+    seen = look()
+    return {"user": seen.user, "mark": seen.mark, "request": seen.request}
+
+
+def closed_there() -> int:
+    return len(closed)
+
+
+def process(scene: Scene) -> None:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        told = pool.submit(in_child(look_from_afar)).result(PATIENCE)
+        scene.child = Seen(object(), object(), kept=object(), given_back=object(), **told)
+        if pool.submit(closed_there).result(PATIENCE) == 1:
+            closed.append(scene.child.kept)
+
+
 def branch(scene: Scene) -> None:
     with parallel() as p:
         p.submit(scene.work)
@@ -235,6 +265,7 @@ STARTED: dict[str, Callable[[Scene], Any]] = {
     "`ContextThread`": thread,
     "`ContextThreadPoolExecutor`": executor,
     "`copy_current_request_context(f)`": copied,
+    "`in_child(f)` in a process pool": process,
     "`parallel()`": branch,
     "`task_group()`": group,
     "`asyncio.create_task(f())`": task,
@@ -310,10 +341,7 @@ def compared(shown: list[str]) -> list[str]:
 def test_work_sees_what_the_table_says(started_by: str) -> None:
     """Work that is started in this way finds the context, `g`, request, session, resources and end
     of its row."""
-    app = Demijohn(__name__)
-    app.secret_key = "for this test"
-    app.carry("user")
-    scene = Scene(app)
+    scene = Scene(make_app())
     closed.clear()
     scene.run(STARTED[started_by])
     parent, work = scene.parent, scene.child
