@@ -67,6 +67,15 @@ def test_two():
 def test_job():
     Job().push()
 
+def test_job_whose_end_fails():
+    class Failing(Job):
+        def on_exit(self, exc):
+            raise LookupError("closing")
+    Failing().push()
+
+def test_job_that_was_not_pushed():
+    Job.stack.var.set(Job())
+
 def test_client_block():
     app.test_client().__enter__().get("/stream").close()
 
@@ -235,6 +244,8 @@ LEFT = {
         "<AppContext of site> is",
     ],
     "test_job": ["Job object at", "is current", "test_plant.py:"],
+    "test_job_whose_end_fails": ["Failing object at", "its end failed: LookupError: closing"],
+    "test_job_that_was_not_pushed": ["Job object at", "its end failed: WrongContextError"],
     "test_client_block": [
         "<RequestContext 'http://localhost/stream'",
         "<AppContext",

@@ -165,7 +165,7 @@ class Leaks:
             text = self._told(top, "is current: it was pushed and not popped (use `with`)")
             self._report("context", text, _pop(top))
             if var.get(None) is top:
-                var.set(_below(top, old))
+                var.set(_below(top, None if old is UNSET else old))
             changed = self.variables()
 
     def _put_back(self) -> None:
