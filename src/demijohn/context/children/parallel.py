@@ -27,7 +27,9 @@ _STOPPED = (Cancelled, DeadlineExceeded, CancelledError)
 class Branch(Future[T], Generic[T]):
     """What one branch will return. Waiting for it ends when the block is cancelled."""
 
-    _block: Parallel
+    # None when it is over: block and branches would keep each other alive.
+    _block: Parallel | None
+    _token: CancelToken
 
     def result(self, timeout: float | None = None) -> T:
         """What the branch returned; raises what it raised.
@@ -36,7 +38,7 @@ class Branch(Future[T], Generic[T]):
         `TimeoutError` after `timeout` seconds.
         """
         try:
-            self._block._await(self, timeout)
+            self._await(timeout)
             return super().result(0)
         finally:
             # An error's traceback holds this frame.
@@ -44,8 +46,16 @@ class Branch(Future[T], Generic[T]):
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """What the branch raised, or None; else as `result`."""
-        self._block._await(self, timeout)
+        self._await(timeout)
         return super().exception(0)
+
+    def _await(self, timeout: float | None) -> None:
+        block = self._block
+        if block is not None:
+            block._await(self, timeout)
+        if self.cancelled():
+            # Unless somebody has cancelled this branch alone.
+            self._token.check()
 
 
 class Parallel:
@@ -97,16 +107,19 @@ class Parallel:
         token.check()
         work = to_call(self._start, f, self._variables, token)
         branch: Branch[T] = Branch()
-        branch._block = self
+        branch._block, branch._token = self, token
         with self._changed:
             if self._left:
                 raise RuntimeError("This block is over: submit inside `with parallel() as p:`.")
-            self._waiting.append((branch, lambda: work(*args, **kwargs)))
-            self._undone += 1
-            if self._workers < self._most:
-                self._start_worker(branch)
-            self._branches.append(branch)
-        return branch
+            # Asked in the lock: what is put in after `_drop_waiting` would be started.
+            if not token.told:
+                self._waiting.append((branch, lambda: work(*args, **kwargs)))
+                self._undone += 1
+                if self._workers < self._most:
+                    self._start_worker()
+                self._branches.append(branch)
+                return branch
+        raise error_for(token.reason or "user")
 
     @property
     def results(self) -> list[Any]:
@@ -135,12 +148,14 @@ class Parallel:
             token.retire()
             # The errors' tracebacks hold this frame.
             self._errors.clear()
+            for branch in self._branches:
+                branch._block = None
             del self, error, traceback
             before = errors = []
 
     # -- threads -----------------------------------------------------------------------------------
 
-    def _start_worker(self, branch: Branch[Any]) -> None:
+    def _start_worker(self) -> None:
         thread = threading.Thread(target=self._work, name=f"parallel-{len(self._branches)}")
         try:
             thread.start()
@@ -168,6 +183,8 @@ class Parallel:
 
     def _run(self, branch: Branch[Any], work: Callable[[], Any]) -> None:
         try:
+            if self._entered().reason is not None:
+                branch.cancel()
             if branch.set_running_or_notify_cancel():
                 try:
                     branch.set_result(work())
@@ -218,8 +235,6 @@ class Parallel:
                 if not branch.done() and not token.told:
                     moments = [moment for moment in (token.deadline, until) if moment is not None]
                     self._changed.wait(seconds_until(min(moments, default=None)))
-        if branch.cancelled():
-            token.check()
 
     def _join(self, token: CancelToken) -> None:
         """Until every branch is done; cancelling makes that come sooner, and no wait shorter."""

@@ -89,7 +89,6 @@ class TaskGroup(asyncio.TaskGroup):
         self._branches.append(task)
         # A task that is cancelled before it starts has never looked at its coroutine.
         task.add_done_callback(lambda task: coro.close())
-        task.add_done_callback(self._look_at)
         return task
 
     @property
@@ -105,8 +104,6 @@ class TaskGroup(asyncio.TaskGroup):
     ) -> None:
         token, owner = self._token, self._owner
         assert token is not None and owner is not None
-        if error is not None:
-            self._cancel_rest(token, "parent")
         others = False
         try:
             try:
@@ -127,14 +124,17 @@ class TaskGroup(asyncio.TaskGroup):
             self._owner = self._timer = None
             del self, error, traceback
 
-    def _look_at(self, task: asyncio.Task[Any]) -> None:
-        if self._token is not None and not task.cancelled() and task.exception() is not None:
-            self._cancel_rest(self._token, "sibling")
-
-    def _cancel_rest(self, token: CancelToken, reason: str) -> None:
-        """Tell the tasks' contexts; the tasks themselves are the base class's to cancel."""
-        token.off_cancel(self._tell)
-        token.cancel(reason)
+    def _abort(self) -> None:
+        # The base class's own step when it cancels the tasks, for whatever reason: their contexts
+        # are told first.
+        failed = any(
+            task.done() and not task.cancelled() and task.exception() is not None
+            for task in self._branches
+        )
+        if self._token is not None:
+            self._token.off_cancel(self._tell)
+            self._token.cancel("sibling" if failed else "parent")
+        super()._abort()  # type: ignore[misc]
 
     def _tell(self) -> None:
         """The work was cancelled, by whatever thread."""
