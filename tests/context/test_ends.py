@@ -191,5 +191,5 @@ def test_an_ended_context_says_when_and_by_what() -> None:
     text = str(error)
     assert text.startswith("Cannot write the session: <Recorder gone> was ended 0.0")
     assert "by its owner's pop" in text
-    assert "copy_current_request_context" in text
+    assert "in_child" in text
     assert time.monotonic() >= before

@@ -191,7 +191,7 @@ def test_message_in_a_thread() -> None:
         thread.join()
     assert "'mailer'" in texts[0]
     assert "send_mail" in texts[0]
-    assert "_get_current_object()" in texts[0]
+    assert "in_child" in texts[0]
 
 
 def test_class_is_its_own_under_both_names() -> None:
