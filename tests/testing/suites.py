@@ -39,7 +39,16 @@ class Outcome:
         return {name for name, fault in self.faults.items() if not fault}
 
 
-def run_suite(folder: Path, files: Mapping[str, str], *arguments: str, **variables: str) -> Outcome:
+NO_ASYNC = ("-p", "no:asyncio", "-p", "no:anyio")
+
+
+def run_suite(
+    folder: Path,
+    files: Mapping[str, str],
+    *arguments: str,
+    has_async: bool = False,
+    **variables: str,
+) -> Outcome:
     """Write `files`, with a conftest and an application, and run their tests."""
     for name, text in {"conftest.py": CONFTEST, "board.py": BOARD, **files}.items():
         (folder / name).write_text(textwrap.dedent(text))
@@ -47,6 +56,7 @@ def run_suite(folder: Path, files: Mapping[str, str], *arguments: str, **variabl
     report.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir=."]
     command += [f"--junitxml={report}", "-W", "error", *arguments]
+    command += [] if has_async else NO_ASYNC
     foreign = ("PYTEST", "FLASK", "DEMIJOHN", "COVERAGE")
     kept = {name: text for name, text in os.environ.items() if not name.startswith(foreign)}
     done = subprocess.run(
