@@ -244,7 +244,6 @@ class RequestContext(Context, stack=request_stack):
 
     def _left_early(self) -> None:
         """The server closes the body before its end: the client has gone."""
-        self._outcome = "disconnected"
         limits.left(self)
 
     def match_request(self) -> None:

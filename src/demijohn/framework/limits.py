@@ -81,7 +81,10 @@ def seconds(value: Any, name: str) -> float | None:
 
 
 def left(ctx: Any) -> None:
-    """The client has gone before the end of the body."""
+    """The client has gone before the end of the body, unless it asked for none."""
+    if ctx.request.method == "HEAD":
+        return
+    ctx._outcome = "disconnected"
     if getattr(ctx.request.url_rule, "on_disconnect", None) == "cancel":
         ctx.cancel("disconnect")
 
