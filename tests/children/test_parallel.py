@@ -118,8 +118,11 @@ def test_the_first_error_is_raised_as_itself(ctx: Any) -> None:
 
     with pytest.raises(LookupError) as caught, parallel() as p:
         p.submit(int)
-        p.submit(fail)
+        branch = p.submit(fail)
     assert caught.value is error
+    # The block has raised it: kept by the branch too, it would keep itself alive.
+    with pytest.raises(RuntimeError, match=r"its block raised: LookupError\('lost'\)"):
+        branch.result()
 
 
 def test_an_error_cancels_the_rest(ctx: Any) -> None:

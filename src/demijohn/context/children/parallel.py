@@ -25,7 +25,10 @@ _STOPPED = (Cancelled, DeadlineExceeded, CancelledError)
 
 
 class Branch(Future[T], Generic[T]):
-    """What one branch will return. Waiting for it ends when the block is cancelled."""
+    """What one branch will return. Waiting for it ends when the block is cancelled.
+
+    When its block has raised what it raised, a branch has a `RuntimeError` in its place.
+    """
 
     # None when it is over: block and branches would keep each other alive.
     _block: Parallel | None
@@ -48,6 +51,16 @@ class Branch(Future[T], Generic[T]):
         """What the branch raised, or None; else as `result`."""
         self._await(timeout)
         return super().exception(0)
+
+    def _release(self) -> None:
+        """The block is over, and has raised what this branch raised.
+
+        That error leads to the frames of the block, and so to the branch: it is not kept here.
+        """
+        self._block = None
+        if self.done() and not self.cancelled() and super().exception(0) is not None:
+            told = RuntimeError(f"This branch failed, and its block raised: {self._exception!r}")
+            self._exception = told
 
     def _await(self, timeout: float | None) -> None:
         block = self._block
@@ -149,7 +162,7 @@ class Parallel:
             # The errors' tracebacks hold this frame.
             self._errors.clear()
             for branch in self._branches:
-                branch._block = None
+                branch._release()
             del self, error, traceback
             before = errors = []
 
