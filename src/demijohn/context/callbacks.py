@@ -5,6 +5,7 @@ Which context they belong to is `resources`'; when its end calls them is `unit`'
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -16,33 +17,63 @@ Callback: TypeAlias = Callable[[], object]
 class Callbacks:
     """One context's callbacks that have not been called yet, in the order of their registration."""
 
-    __slots__ = ("_pending", "_transactions")
+    __slots__ = ("_lock", "_pending", "_transactions", "over", "spoiled")
 
     def __init__(self) -> None:
+        # Reentrant: the garbage collector may run code of anybody's inside.
+        self._lock = threading.RLock()
         # Whether it is called after an error too, and the call.
         self._pending: list[tuple[bool, Callback]] = []
         # The open transactions' callbacks, innermost last.
         self._transactions: list[list[Callback]] = []
+        #: Whether the end has called everything: nothing is registered any more.
+        self.over = False
+        #: Whether a resource's end failed: then nobody knows that what it did is kept.
+        self.spoiled = False
 
-    def on_end(self, callback: Callback) -> None:
-        """Call it at the end, whatever the outcome."""
-        self._pending.append((True, callback))
+    def on_end(self, callback: Callback) -> bool:
+        """Call it at the end, whatever the outcome; False when that is over."""
+        return self._wait_for_end(True, callback)
 
-    def on_commit(self, callback: Callback) -> None:
-        """Call it after the innermost open transaction's commit; without one, at a good end."""
-        if self._transactions:
-            self._transactions[-1].append(callback)
-        else:
-            self._pending.append((False, callback))
+    def on_commit(self, callback: Callback) -> bool:
+        """Call it after the innermost open transaction's commit; without one, at a good end.
 
-    def pending(self) -> bool:
-        """Whether anything waits for the end."""
-        return bool(self._pending)
+        False when that is over.
+        """
+        with self._lock:
+            if self._transactions:
+                self._transactions[-1].append(callback)
+                return True
+            return self._wait_for_end(False, callback)
+
+    def _wait_for_end(self, always: bool, callback: Callback) -> bool:
+        with self._lock:
+            if not self.over:
+                self._pending.append((always, callback))
+            return not self.over
 
     def take_pending(self, succeeded: bool) -> list[Callback]:
         """What is to be called at the end, once; what waited for success is dropped without it."""
-        pending, self._pending = self._pending, []
-        return [callback for always, callback in pending if always or succeeded]
+        with self._lock:
+            pending, self._pending = self._pending, []
+        kept = succeeded and not self.spoiled
+        return [callback for always, callback in pending if always or kept]
+
+    def finish(self) -> bool:
+        """Whether nothing waits for the end; then nothing can be registered any more."""
+        with self._lock:
+            self.over = self.over or not self._pending
+            return self.over
+
+    def begin(self, level: list[Callback]) -> None:
+        """A transaction is open, whose callbacks go to `level`."""
+        with self._lock:
+            self._transactions.append(level)
+
+    def close(self, level: list[Callback]) -> None:
+        """It is open no more."""
+        with self._lock:
+            self._transactions[:] = [one for one in self._transactions if one is not level]
 
 
 class TransactionEvents:
@@ -51,18 +82,20 @@ class TransactionEvents:
     A `begun` inside an open transaction is a savepoint: its callbacks wait for the outer commit.
     """
 
-    __slots__ = ("_callbacks", "_levels", "_name")
+    __slots__ = ("_callbacks", "_levels", "_name", "_over")
 
     def __init__(self, callbacks: Callbacks, name: str) -> None:
         self._callbacks = callbacks
         self._name = name
         self._levels: list[list[Callback]] = []
+        self._over = False
 
     def begun(self) -> None:
         """A transaction, or a savepoint in it, is open from now on."""
-        level: list[Callback] = []
-        self._levels.append(level)
-        self._callbacks._transactions.append(level)
+        if not self._over:
+            level: list[Callback] = []
+            self._levels.append(level)
+            self._callbacks.begin(level)
 
     def committed(self) -> None:
         """It was committed: its `on_commit` callbacks are called now, each of them.
@@ -73,7 +106,7 @@ class TransactionEvents:
         if self._levels:
             self._levels[-1].extend(level)
         else:
-            raise_errors(run_all(level), f"Errors after a commit of {self._name}")
+            raise_errors(run_all(level), f"Errors after a commit of the {self._name}")
 
     def rolled_back(self) -> None:
         """It was rolled back: its callbacks are dropped."""
@@ -81,6 +114,7 @@ class TransactionEvents:
 
     def closed(self) -> None:
         """The resource is gone, and with it what was not committed."""
+        self._over = True
         while self._levels:
             self._close_level()
 
@@ -88,6 +122,5 @@ class TransactionEvents:
         if not self._levels:
             return []
         level = self._levels.pop()
-        transactions = self._callbacks._transactions
-        transactions[:] = [one for one in transactions if one is not level]
+        self._callbacks.close(level)
         return level

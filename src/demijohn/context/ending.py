@@ -5,7 +5,19 @@ Knows nothing of what the steps are; `stack.Context` and the framework's context
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
+from typing import Any, TypeAlias
+
+Steps: TypeAlias = Generator[tuple[Any, Callable[[], Any]], tuple[bool, Any], list[BaseException]]
+"""Calls that are handed out, so that the driver makes them where it must: see `loops`.
+
+Yields `(loop, call)`: `loop` is None for a plain call, else the event loop on which the awaitable
+that `call()` returns is to be awaited. The driver sends back `(True, value)` or `(False, error)`.
+Returns what failed.
+"""
+
+END_TIMEOUT = 5.0
+"""Seconds that an end waits for an event loop: one that is busy, or for a close after a cancel."""
 
 
 def run_all(

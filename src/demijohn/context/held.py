@@ -6,25 +6,25 @@ How one is opened and closed is `opening`'s; which context holds which is `resou
 
 from __future__ import annotations
 
+import itertools
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Generator
-from contextvars import ContextVar
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
 from typing import Any, TypeAlias
 
-from .opening import Opened
+from .ending import Steps, raise_errors, run_all
+from .opening import Declared, Opened
+from .waiting import Opening, opening, wait, wait_async
 
-Steps: TypeAlias = Generator[tuple[Any, Callable[[], Any]], tuple[bool, Any], list[BaseException]]
-"""Calls that are handed out, so that the driver makes them where it must.
-
-Yields `(loop, call)`: `loop` is None for a plain call, else the event loop on which the awaitable
-that `call()` returns is to be awaited. The driver sends back `(True, value)` or `(False, error)`.
-Returns what failed.
-"""
+Ended: TypeAlias = Callable[[], Exception]
+"""Makes the error for an opening after the owner's end."""
+Wire: TypeAlias = Callable[[Opened], object]
+"""Called with what was opened, before anybody gets it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,42 +41,22 @@ class Held:
     """The name of the thread that opened it."""
 
 
-class _Opening:
-    """A resource that some code is opening at this moment."""
-
-    __slots__ = ("below", "declared", "over", "waiters", "waits_for")
-
-    def __init__(self, declared: Any, below: _Opening | None) -> None:
-        self.declared = declared
-        # The opening that this one is part of.
-        self.below = below
-        self.waits_for: _Opening | None = None
-        self.waiters: list[Callable[[], object]] = []
-        self.over = False
-
-    def chain(self) -> list[_Opening]:
-        """This opening and those that it is part of, innermost first."""
-        return [self] if self.below is None else [self, *self.below.chain()]
-
-
-# The innermost opening that the calling code is part of; set in the resource's own Context.
-_opening: ContextVar[_Opening | None] = ContextVar("demijohn.opening", default=None)
-# Who waits for whom, over all holdings: two threads must not start to wait for each other at once.
-_waiting = threading.Lock()
-
 _MOST_CLOSINGS = 1000
+_numbers = itertools.count(1)
 
 
 class Holdings:
     """The open resources of one owner, in the order of their opening."""
 
-    __slots__ = ("__weakref__", "_lock", "_openings", "opened", "over")
+    __slots__ = ("__weakref__", "_lock", "_openings", "_owner", "opened", "over")
 
-    def __init__(self) -> None:
-        self.opened: dict[Any, Opened] = {}
-        self._openings: dict[Any, _Opening] = {}
+    def __init__(self, owner: str = "context") -> None:
+        # Every change of it is made under the lock.
+        self.opened: dict[Declared, Opened] = {}
+        self._openings: dict[Declared, Opening] = {}
         # Reentrant: the garbage collector may run code of anybody's inside.
         self._lock = threading.RLock()
+        self._owner = owner
         #: Whether the owner's end has closed everything: nothing is opened any more.
         self.over = False
 
@@ -84,17 +64,16 @@ class Holdings:
 
     def take(
         self,
-        declared: Any,
-        ended: Callable[[], Exception],
-        wire: Callable[[Opened], None],
-        around: Callable[[], Any] | None = None,
+        declared: Declared,
+        ended: Ended,
+        wire: Wire,
+        around: Callable[[], AbstractContextManager[Any]] | None = None,
     ) -> Opened:
         """The opened resource, opened now if it is not.
 
         Two threads never open it twice: one waits for the other. After an error nothing is
         registered. Raises `RuntimeError` for a resource that needs itself, and what `ended` makes
-        when the owner is over. `wire` is called with what was opened before anybody gets it;
-        `around` makes the `with` block in which it opens and closes.
+        when the owner is over. `around` makes the `with` block in which it opens and closes.
         """
         while True:
             found, mine = self._claim(declared, ended)
@@ -102,27 +81,21 @@ class Holdings:
                 return found
             if mine:
                 break
-            _wait(found)
+            wait(found)
         opened = Opened(declared, around)
-        opened.context.run(_opening.set, found)
+        opened.context.run(opening.set, found)
         try:
             opened.open()
-            try:
-                wire(opened)
-            except BaseException:
-                opened.release()
-                raise
-        except BaseException:
-            self._settle(found, None)
-            raise
-        if not self._settle(found, opened):
-            opened.end(None)
-            raise ended()
+            wire(opened)
+            self._register(opened, ended)
+        except BaseException as error:
+            undo = [opened.release] if opened.started else []
+            raise_errors([error, *run_all(undo)], f"Errors in opening the {declared}")
+        finally:
+            self._unclaim(found)
         return opened
 
-    async def take_async(
-        self, declared: Any, ended: Callable[[], Exception], wire: Callable[[Opened], None]
-    ) -> Opened:
+    async def take_async(self, declared: Declared, ended: Ended, wire: Wire) -> Opened:
         """The same for an async resource, on the running loop."""
         while True:
             found, mine = self._claim(declared, ended)
@@ -130,26 +103,23 @@ class Holdings:
                 return found
             if mine:
                 break
-            await _wait_async(found)
+            await wait_async(found)
         opened = Opened(declared)
-        opened.context.run(_opening.set, found)
+        opened.context.run(opening.set, found)
         try:
             await opened.open_async()
-            try:
-                wire(opened)
-            except BaseException:
-                await opened.release()
-                raise
+            wire(opened)
+            self._register(opened, ended)
         except BaseException:
-            self._settle(found, None)
+            if opened.started:
+                await opened.release()
             raise
-        if not self._settle(found, opened):
-            await opened.end(None)
-            raise ended()
+        finally:
+            self._unclaim(found)
         return opened
 
-    def _claim(self, declared: Any, ended: Callable[[], Exception]) -> tuple[Any, bool]:
-        """What is open; else the `_Opening`, and whether it is the caller's to make."""
+    def _claim(self, declared: Declared, ended: Ended) -> tuple[Any, bool]:
+        """What is open; else the `Opening`, and whether it is the caller's to make."""
         with self._lock:
             opened = self.opened.get(declared)
             if opened is not None:
@@ -159,39 +129,40 @@ class Holdings:
             other = self._openings.get(declared)
             if other is not None:
                 return other, False
-            mine = self._openings[declared] = _Opening(declared, _opening.get())
+            mine = self._openings[declared] = Opening(declared)
             return mine, True
 
-    def _settle(self, mine: _Opening, opened: Opened | None) -> bool:
-        """Register what was opened, or that it failed; False where the owner is over meanwhile."""
+    def _register(self, opened: Opened, ended: Ended) -> None:
+        with self._lock:
+            if self.over:
+                raise ended()
+            opened.number = next(_numbers)
+            self.opened[opened.declared] = opened
+
+    def _unclaim(self, mine: Opening) -> None:
         with self._lock:
             del self._openings[mine.declared]
-            keeps = not self.over
-            if opened is not None and keeps:
-                self.opened[mine.declared] = opened
-        with _waiting:
-            mine.over = True
-            waiters, mine.waiters = mine.waiters, []
-        for wake in waiters:
-            wake()
-        return keeps
+        mine.finish()
 
     # -- closing -----------------------------------------------------------------------------------
 
-    def closing(self, exc: BaseException | None) -> Steps:
-        """Close everything, last opened first, also what is opened meanwhile."""
+    def closing(self, exc: BaseException | None, succeeded: bool) -> Steps:
+        """Close everything, last opened first, also what is opened meanwhile.
+
+        After an end that did not succeed no code goes on after its `yield`, also where there is no
+        `exc` to raise there.
+        """
         errors: list[BaseException] = []
         closings = 0
         while (opened := self._pop_last()) is not None:
-            done, error = yield opened.loop, partial(opened.end, exc)
-            if opened.events is not None:
-                opened.events.closed()
+            real = succeeded or exc is not None
+            done, error = yield opened.loop, partial(opened.end, exc) if real else opened.release
             if not done:
                 errors.append(error)
             closings += 1
             if closings > _MOST_CLOSINGS:
                 self.over = True
-                errors.append(RuntimeError(f"{opened.declared} is opened anew by closings."))
+                errors.append(RuntimeError(f"The {opened} is opened anew by closings."))
         return errors
 
     def _pop_last(self) -> Opened | None:
@@ -218,70 +189,36 @@ class Holdings:
             return list(self.opened.values())
 
     def __del__(self) -> None:
-        if not sys.is_finalizing():
-            for opened in self.opened.values():
+        if self.opened and not sys.is_finalizing():
+            self._dropped()
+
+    def _dropped(self) -> None:
+        """Nobody can close these any more: warn, and end what needs no event loop."""
+        errors: list[BaseException] = []
+        for opened in [*self.opened.values()][::-1]:
+            try:
                 warnings.warn(
-                    f"{opened} was never closed: its context was dropped without an end.",
+                    f"The {opened} was never closed: its {self._owner} was dropped without an end.",
                     ResourceWarning,
-                    stacklevel=2,
+                    stacklevel=3,
                 )
+            except ResourceWarning as warning:
+                errors.append(warning)
+            if opened.loop is None:
+                run_all([opened.release], errors)
+        raise_errors(errors, f"Errors in closing what a dropped {self._owner} held")
 
 
-def listed(opened: Opened) -> Held:
-    """The record of an open resource."""
-    declared = opened.declared
-    age = monotonic() - opened.since
-    return Held(declared.name, declared.lifetime, age, opened.opener, opened.thread)
+def opened_in(*contexts: Any) -> list[Opened]:
+    """What some `stack.Context`s hold."""
+    units = [ctx._unit for ctx in contexts if ctx._unit is not None]
+    return [opened for unit in units if unit.held is not None for opened in unit.held.all()]
 
 
-# -- waiting for other code's opening ------------------------------------------------------------
-
-
-def _start_waiting(other: _Opening, wake: Callable[[], object]) -> _Opening | None:
-    """Have `wake` called when `other` is over; returns what waits, for `_stop_waiting`.
-
-    Raises `RuntimeError` where `other` cannot go on before the caller does.
-    """
-    mine = _opening.get()
-    chain = [] if mine is None else mine.chain()
-    with _waiting:
-        blocking: _Opening | None = other
-        while blocking is not None:
-            if blocking in chain:
-                names = " -> ".join(str(one.declared) for one in (*chain[::-1], other))
-                raise RuntimeError(f"A resource needs itself: {names}.")
-            blocking = blocking.waits_for
-        if other.over:
-            wake()
-        else:
-            other.waiters.append(wake)
-        for one in chain:
-            one.waits_for = other
-    return mine
-
-
-def _stop_waiting(mine: _Opening | None) -> None:
-    with _waiting:
-        for one in [] if mine is None else mine.chain():
-            one.waits_for = None
-
-
-def _wait(other: _Opening) -> None:
-    event = threading.Event()
-    mine = _start_waiting(other, event.set)
-    try:
-        event.wait()
-    finally:
-        _stop_waiting(mine)
-
-
-async def _wait_async(other: _Opening) -> None:
-    import asyncio
-
-    loop = asyncio.get_running_loop()
-    woken = asyncio.Event()
-    mine = _start_waiting(other, lambda: loop.call_soon_threadsafe(woken.set))
-    try:
-        await woken.wait()
-    finally:
-        _stop_waiting(mine)
+def listed(opened: Iterable[Opened]) -> list[Held]:
+    """Records of open resources, first opened first."""
+    now = monotonic()
+    return [
+        Held(one.declared.name, one.declared.lifetime, now - one.since, one.opener, one.thread)
+        for one in sorted(opened, key=lambda one: one.number)
+    ]

@@ -8,9 +8,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, Generic, TypeVar
 from weakref import WeakValueDictionary
 
+from .forks import in_forked
 from .proxy import make_proxy
 from .resources import Declare, Lifetime, Resource, present
 from .scope import Scope
@@ -30,12 +32,16 @@ class ContextStack(Generic[C]):
         # A cleared variable holds None: a copied Context cannot be given back the state "never
         # set".
         self.var: ContextVar[Any] = ContextVar(f"demijohn.{name}") if var is None else var
-        # Guards the decision who runs an end where somebody else than the owner might.
-        # Reentrant: the garbage collector may drop a hold while its thread is inside.
-        self.lock = threading.RLock()
+        self._make_lock()
+        in_forked(self, ContextStack._make_lock)
         self.scope = Scope(self)
         #: The fields that carry, by name: see `fields`.
         self.carrying: WeakValueDictionary[str, Any] = WeakValueDictionary()
+
+    def _make_lock(self) -> None:
+        # Guards the decision who runs an end where somebody else than the owner might.
+        # Reentrant: the garbage collector may drop a hold while its thread is inside.
+        self.lock = threading.RLock()
 
     @property
     def current(self) -> C | None:
@@ -69,13 +75,14 @@ class ContextStack(Generic[C]):
 
         def declare(function: Callable[[], Any]) -> Any:
             outside = f"Working outside of {self.name} context."
-            find = self._find
-            return present(Resource(function, find, outside, lifetime, transaction, dirty))
+            find = partial(self.var.get, None)
+
+            def finder(lifetime: Lifetime) -> Callable[[], Any]:
+                return find
+
+            return present(Resource(function, finder, outside, lifetime, transaction, dirty))
 
         return declare
-
-    def _find(self, lifetime: Lifetime) -> C | None:
-        return self.current
 
     def __repr__(self) -> str:
         return f"<ContextStack {self.name!r}>"

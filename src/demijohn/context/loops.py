@@ -1,6 +1,6 @@
 """Making the calls of an end that need an event loop: inline, and awaited.
 
-Holds the two drivers of `held.Steps`. `asyncio` is imported only where something is async.
+Holds the two drivers of `ending.Steps`. `asyncio` is imported only where something is async.
 """
 
 from __future__ import annotations
@@ -10,29 +10,35 @@ import warnings
 from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any
+from weakref import WeakKeyDictionary
 
+from .ending import END_TIMEOUT, Steps, raise_errors
 from .errors import ContextWarning
-from .held import Steps
 
-END_TIMEOUT = 5.0
-"""Seconds that an end waits for a close on a loop that another thread runs."""
+guards: WeakKeyDictionary[Any, threading.Lock] = WeakKeyDictionary()
+"""Event loop -> the lock held by whoever runs it, for loops that several threads may run."""
 
 
 def drive(steps: Steps) -> list[BaseException]:
     """Make every call on the spot; awaitables on their own loop, wherever that runs."""
     reply: Any = None
+    loop = call = None
     try:
         while True:
             loop, call = steps.send(reply)
             try:
-                reply = (True, call() if loop is None else _run_on(loop, call))
+                reply = (True, call() if loop is None else run_on(loop, call))
             except BaseException as error:
                 reply = (False, error)
     except StopIteration as stop:
         errors: list[BaseException] = stop.value
-        return errors
+        try:
+            return errors
+        finally:
+            # The errors' tracebacks lead to this frame.
+            del errors
     finally:
-        reply = None
+        reply = loop = call = None
 
 
 async def drive_async(steps: Steps) -> list[BaseException]:
@@ -41,6 +47,7 @@ async def drive_async(steps: Steps) -> list[BaseException]:
 
     running = asyncio.get_running_loop()
     reply: Any = None
+    loop = call = None
     try:
         while True:
             loop, call = steps.send(reply)
@@ -48,37 +55,66 @@ async def drive_async(steps: Steps) -> list[BaseException]:
                 if loop is running:
                     reply = (True, await call())
                 else:
-                    reply = (True, call() if loop is None else _run_on(loop, call))
+                    reply = (True, call() if loop is None else run_on(loop, call))
             except BaseException as error:
                 reply = (False, error)
     except StopIteration as stop:
         errors: list[BaseException] = stop.value
-        return errors
+        try:
+            return errors
+        finally:
+            del errors
     finally:
-        reply = None
+        reply = loop = call = None
 
 
-def _run_on(loop: Any, call: Callable[[], Any]) -> Any:
+def raise_in_task(errors: list[BaseException], what: str) -> None:
+    """`raise_errors` for a task: its being cancelled comes out as itself, whatever failed besides.
+
+    The rest is told to the loop's exception handler then.
+    """
+    import asyncio
+
+    try:
+        cancelled = [error for error in errors if isinstance(error, asyncio.CancelledError)]
+        if not cancelled:
+            raise_errors(errors, what)
+            return
+        handle = asyncio.get_running_loop().call_exception_handler
+        for error in errors:
+            if not isinstance(error, asyncio.CancelledError):
+                handle({"message": what, "exception": error})
+        raise cancelled[0]
+    finally:
+        # The errors' tracebacks lead to this frame.
+        errors, cancelled = [], []
+
+
+def is_running(loop: Any) -> bool:
+    """Whether it is the running event loop of this thread."""
+    import asyncio
+
+    return asyncio._get_running_loop() is loop
+
+
+def run_on(loop: Any, call: Callable[[], Any]) -> Any:
     """Await `call()` on `loop`: from outside of it where it runs elsewhere or not at all."""
     import asyncio
 
-    running = asyncio._get_running_loop()
-    if running is not None and running is loop:
+    if is_running(loop):
         warnings.warn(
             "A context with an async resource was ended by a plain `with` on the running event"
             " loop. The resource is closed by a task; `async with` closes it within the block.",
             ContextWarning,
             stacklevel=2,
         )
-        task = running.create_task(call())
+        task = loop.create_task(call())
         _kept.add(task)
         task.add_done_callback(_kept.discard)
         return None
-    if loop.is_running():
-        return asyncio.run_coroutine_threadsafe(_awaiting(call), loop).result(END_TIMEOUT)
-    if running is not None:
-        return _elsewhere(lambda: _alone(loop, call))
-    return _alone(loop, call)
+    if asyncio._get_running_loop() is not None:
+        return _elsewhere(lambda: _from_outside(loop, call))
+    return _from_outside(loop, call)
 
 
 # Tasks that nobody awaits: the loop itself refers to them weakly.
@@ -87,6 +123,23 @@ _kept: set[Any] = set()
 
 async def _awaiting(call: Callable[[], Any]) -> Any:
     return await call()
+
+
+def _from_outside(loop: Any, call: Callable[[], Any]) -> Any:
+    import asyncio
+
+    guard = guards.get(loop)
+    if guard is not None:
+        # Another thread may be about to run it, or runs it and cancels at its end what is left.
+        if not guard.acquire(timeout=END_TIMEOUT):
+            raise TimeoutError(f"An event loop was busy for {END_TIMEOUT} s: {call} was not made.")
+        try:
+            return _alone(loop, call)
+        finally:
+            guard.release()
+    if loop.is_running():
+        return asyncio.run_coroutine_threadsafe(_awaiting(call), loop).result(END_TIMEOUT)
+    return _alone(loop, call)
 
 
 def _alone(loop: Any, call: Callable[[], Any]) -> Any:
@@ -112,6 +165,10 @@ def _elsewhere(work: Callable[[], Any]) -> Any:
     thread.start()
     thread.join()
     done, value = outcome.pop()
-    if not done:
+    if done:
+        return value
+    try:
         raise value
-    return value
+    finally:
+        # The error's traceback leads to this frame.
+        del value

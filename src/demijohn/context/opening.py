@@ -11,13 +11,16 @@ import contextvars
 import os
 import sys
 import threading
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager, nullcontext
 from time import monotonic
-from types import TracebackType
+from types import CodeType
 from typing import Any
 
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+from .ending import END_TIMEOUT
+from .sources import Source, async_source, sync_source
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
 class Declared:
@@ -33,159 +36,20 @@ class Declared:
         raise NotImplementedError
 
     def __str__(self) -> str:
-        """The name and the place of the declaration."""
-        return self.name
-
-
-class _Generator:
-    """A resource written as a generator function: opened by its `yield`."""
-
-    def __init__(self, declared: Declared, generator: Generator[Any, None, None]) -> None:
-        self._declared = declared
-        self._generator = generator
-
-    def start(self) -> Any:
-        try:
-            return next(self._generator)
-        except StopIteration:
-            raise RuntimeError(f"{self._declared} did not yield a value.") from None
-
-    def finish(self, exc: BaseException | None) -> None:
-        """Go on after the `yield`, or raise `exc` there, as `contextlib.contextmanager` does."""
-        generator = self._generator
-        with _Thrown(exc):
-            try:
-                if exc is None:
-                    next(generator)
-                else:
-                    generator.throw(exc)
-            except StopIteration as stop:
-                if stop is exc:
-                    raise
-                return
-            generator.close()
-            raise _twice(self._declared)
-
-    def abandon(self) -> None:
-        self._generator.close()
-
-
-class _Manager:
-    """A resource written as a function that returns a context manager."""
-
-    def __init__(self, manager: Any) -> None:
-        self._manager = manager
-
-    def start(self) -> Any:
-        return type(self._manager).__enter__(self._manager)
-
-    def finish(self, exc: BaseException | None) -> None:
-        kind = None if exc is None else type(exc)
-        traceback = None if exc is None else exc.__traceback__
-        with _Thrown(exc):
-            type(self._manager).__exit__(self._manager, kind, exc, traceback)
-
-    def abandon(self) -> None:
-        self.finish(GeneratorExit())
-
-
-class _AsyncGenerator:
-    """The same as `_Generator`, awaited."""
-
-    def __init__(self, declared: Declared, generator: AsyncGenerator[Any, None]) -> None:
-        self._declared = declared
-        self._generator = generator
-
-    async def start(self) -> Any:
-        try:
-            return await anext(self._generator)
-        except StopAsyncIteration:
-            raise RuntimeError(f"{self._declared} did not yield a value.") from None
-
-    async def finish(self, exc: BaseException | None) -> None:
-        generator = self._generator
-        with _Thrown(exc):
-            try:
-                if exc is None:
-                    await anext(generator)
-                else:
-                    await generator.athrow(exc)
-            except StopAsyncIteration as stop:
-                if stop is exc:
-                    raise
-                return
-            await generator.aclose()
-            raise _twice(self._declared)
-
-    async def abandon(self) -> None:
-        await self._generator.aclose()
-
-
-class _AsyncManager:
-    """The same as `_Manager`, awaited."""
-
-    def __init__(self, manager: Any) -> None:
-        self._manager = manager
-
-    async def start(self) -> Any:
-        return await type(self._manager).__aenter__(self._manager)
-
-    async def finish(self, exc: BaseException | None) -> None:
-        kind = None if exc is None else type(exc)
-        traceback = None if exc is None else exc.__traceback__
-        with _Thrown(exc):
-            await type(self._manager).__aexit__(self._manager, kind, exc, traceback)
-
-    async def abandon(self) -> None:
-        await self.finish(GeneratorExit())
-
-
-class _Thrown:
-    """Around code that `exc` is thrown into: its coming out again is no error of that code's.
-
-    Its traceback is left as it was: the frames of the close would stay alive with it.
-    """
-
-    def __init__(self, exc: BaseException | None) -> None:
-        self._exc = exc
-        self._traceback = None if exc is None else exc.__traceback__
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        raised: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
-        exc = self._exc
-        if exc is not None:
-            exc.__traceback__ = self._traceback
-        # A StopIteration that leaves a generator becomes a RuntimeError (PEP 479).
-        ours = raised is exc or (
-            isinstance(exc, (StopIteration, StopAsyncIteration))
-            and isinstance(raised, RuntimeError)
-            and raised.__cause__ is exc
-        )
-        self._exc = None
-        return raised is not None and ours
-
-
-def _twice(declared: Declared) -> RuntimeError:
-    return RuntimeError(f"{declared} yielded a second time; a resource yields once.")
+        """`resource`, its name and the place of its declaration."""
+        raise NotImplementedError
 
 
 class Opened:
     """One opened resource, in a context or an application's scope.
 
-    `value` is what users get. `end` and `release` are coroutine functions where `is_async`; each of
-    an `Opened` is called once in all.
+    `value` is what users get. `end` and `release` return an awaitable where the declaration
+    `is_async`; of each `Opened` one of them is called, once.
     """
 
     __slots__ = (
-        *("around", "context", "declared", "events"),
-        *("loop", "opener", "since", "source", "thread", "value"),
+        *("_around", "_code", "_line", "_source"),
+        *("context", "declared", "events", "loop", "number", "since", "thread", "value"),
     )
 
     def __init__(
@@ -195,37 +59,41 @@ class Opened:
         # One that outlives the context in which it was opened must not keep that alive.
         empty = around is not None
         self.context = contextvars.Context() if empty else contextvars.copy_context()
-        #: Makes the `with` block in which it is opened and closed, if it has one.
-        self.around = nullcontext if around is None else around
+        # Makes the `with` block in which it is opened and closed.
+        self._around = nullcontext if around is None else around
         #: The events of its transaction, where its declaration has that hook.
         self.events: Any = None
         #: The running event loop, for an async one.
         self.loop: Any = None
         self.value: Any = None
-        self.source: Any = None
+        # Set when it has been started, so when it is to be ended.
+        self._source: Source | None = None
+        #: Its place in the order of all openings; 0 before it is registered.
+        self.number = 0
         self.thread = threading.current_thread().name
-        self.opener = caller()
+        self._code, self._line = _caller()
         #: `time.monotonic()` at the opening.
         self.since = monotonic()
+
+    @property
+    def opener(self) -> str:
+        """`file:line function` of the code whose use of it opened it."""
+        return f"{self._code.co_filename}:{self._line} {self._code.co_qualname}"
+
+    @property
+    def started(self) -> bool:
+        """Whether there is anything to end."""
+        return self._source is not None
 
     def open(self) -> None:
         """Call the function and start what it returns."""
         self.context.run(self._open)
 
     def _open(self) -> None:
-        declared = self.declared
-        with self.around():
-            made = declared.function()
-            if isinstance(made, Generator):
-                self.source = _Generator(declared, made)
-            elif hasattr(type(made), "__enter__"):
-                self.source = _Manager(made)
-            else:
-                raise TypeError(
-                    f"{declared} returned {type(made).__name__!r}: a resource is a generator"
-                    " function or a function that returns a context manager."
-                )
-            self.value = self.source.start()
+        with self._around():
+            source = sync_source(self.declared, self.declared.function())
+            self.value = source.start()
+            self._source = source
 
     async def open_async(self) -> None:
         """The same for an async one, on the running loop."""
@@ -233,48 +101,81 @@ class Opened:
 
         self.loop = asyncio.get_running_loop()
         declared = self.declared
-        made: Any = self.context.run(declared.function)
-        if isinstance(made, AsyncGenerator):
-            self.source = _AsyncGenerator(declared, made)
-        elif hasattr(type(made), "__aenter__"):
-            self.source = _AsyncManager(made)
-        else:
-            raise TypeError(
-                f"{declared} returned {type(made).__name__!r}: an async resource is an async"
-                " generator function or returns an async context manager."
-            )
-        self.value = await self._awaited(self.source.start())
+        source = async_source(declared, self.context.run(declared.function))
+        task = self._task(source.start())
+        try:
+            self.value = await task
+            self._source = source
+        except BaseException:
+            # A cancel may reach this task when the start is done already.
+            if not task.done():
+                task.cancel()
+            elif not task.cancelled() and task.exception() is None:
+                self._source = source
+            raise
 
     def end(self, exc: BaseException | None) -> Any:
         """Its real end: the code after the `yield` runs, or `exc` is raised there."""
-        if self.declared.is_async:
-            return self._awaited(self.source.finish(exc))
-        return self.context.run(self._finish, exc)
-
-    def _finish(self, exc: BaseException | None) -> None:
-        with self.around():
-            self.source.finish(exc)
+        return self._close("finish", exc)
 
     def release(self) -> Any:
-        """Give it back before its end: a `GeneratorExit` at the `yield`."""
-        if self.declared.is_async:
-            return self._awaited(self.source.abandon())
-        return self.context.run(self.source.abandon)
+        """End it without going on: a `GeneratorExit` at the `yield`."""
+        return self._close("abandon")
 
-    async def _awaited(self, coroutine: Any) -> Any:
+    def _close(self, how: str, *args: Any) -> Any:
+        source, self._source = self._source, None
+        if self.declared.is_async:
+            return self._close_async(getattr(source, how)(*args))
+        return self.context.run(self._close_around, getattr(source, how), args)
+
+    def _close_around(self, close: Callable[..., None], args: tuple[Any, ...]) -> None:
+        try:
+            with self._around():
+                close(*args)
+        finally:
+            self._over()
+
+    async def _close_async(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Await a close to its end: a cancel waits for it, `END_TIMEOUT` seconds at most."""
+        import asyncio
+
+        task = self._task(coroutine)
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            try:
+                if not task.done():
+                    await asyncio.wait([task], timeout=END_TIMEOUT)
+            finally:
+                if not task.cancel() and not task.cancelled() and (error := task.exception()):
+                    message = f"Error in closing the {self} in a cancelled task"
+                    handle = asyncio.get_running_loop().call_exception_handler
+                    handle({"message": message, "exception": error})
+            raise
+        finally:
+            self._over()
+
+    def _over(self) -> None:
+        if self.events is not None:
+            self.events.closed()
+
+    def _task(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run a coroutine in this resource's Context: a task, as only that takes a Context."""
         import asyncio
 
-        return await asyncio.get_running_loop().create_task(coroutine, context=self.context)
+        # Not always the one that it was opened on: that may be closed.
+        return asyncio.get_running_loop().create_task(coroutine, context=self.context)
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
 
     def __str__(self) -> str:
         return f"{self.declared}, opened by {self.opener} in thread {self.thread!r}"
 
 
-def caller() -> str:
-    """`file:line function` of the code outside this package that is running it."""
-    frame = sys._getframe(1)
+def _caller() -> tuple[CodeType, int]:
+    """The code outside this package that is running it, and its line."""
+    frame = sys._getframe(2)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame = frame.f_back
-    code = frame.f_code
-    return f"{code.co_filename}:{frame.f_lineno} {code.co_qualname}"
+    return frame.f_code, frame.f_lineno

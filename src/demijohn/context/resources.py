@@ -1,23 +1,21 @@
 """Resources: declared once, opened at their first use in a context, closed at its end.
 
-Holds the declaration, its proxy, overriding and releasing. How one is opened is `opening`'s, what a
-context holds is `held`'s.
+Holds the declaration, what its name stands for, and overriding. How one is opened is `opening`'s,
+what a context holds `held`'s, how it is given back early `releasing`'s.
 """
 
 from __future__ import annotations
 
 import inspect
-import warnings
-from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
+import os
+import threading
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeAlias, TypeVar, overload
 
 from .callbacks import TransactionEvents
-from .ending import raise_errors
-from .errors import ContextWarning, DirtyResource, outside_message
-from .held import Holdings, Steps
-from .loops import drive, drive_async
+from .errors import outside_message
 from .opening import Declared, Opened
 from .proxy import Proxy
 from .unit import holdings_of, unit_of
@@ -38,39 +36,60 @@ Lifetime: TypeAlias = Literal["context", "view", "body", "app"]
 LIFETIMES: tuple[Lifetime, ...] = ("context", "view", "body", "app")
 
 
+Finder: TypeAlias = Callable[[Lifetime], Callable[[], Any]]
+"""Gives the function that finds the context which holds a resource of a lifetime for the calling
+code, None outside of any."""
+
+
 class Resource(Declared):
     """The declaration of one resource.
 
-    `find` returns the context that holds it for the calling code, None outside of any; `outside` is
-    the first line of the error there.
+    `outside` is the first line of the error outside of a context.
     """
 
     def __init__(
         self,
         function: Callable[[], Any],
-        find: Callable[[Lifetime], Any],
+        finder: Finder,
         outside: str,
         lifetime: Lifetime = "context",
         transaction: Callable[[Any, Any], object] | None = None,
         dirty: Callable[[Any], object] | None = None,
         owner: Any = None,
     ) -> None:
-        if lifetime not in LIFETIMES:
-            raise ValueError(f"lifetime={lifetime!r}: it is one of {', '.join(LIFETIMES)}.")
+        if not callable(function):
+            raise TypeError(f"{function!r} is no function: `@resource` decorates one.")
         self.function = function
-        self.find = find
+        self.name: str = getattr(function, "__name__", None) or repr(function)
+        if lifetime not in LIFETIMES:
+            raise ValueError(
+                f"The {self} has lifetime={lifetime!r}: it is one of {', '.join(LIFETIMES)}."
+            )
+        if inspect.iscoroutinefunction(inspect.unwrap(function)):
+            raise TypeError(
+                f"The {self} is a coroutine function: write `yield` where it has `return`, so that"
+                " it can be closed, too."
+            )
         self.lifetime: Lifetime = lifetime
+        self.is_async = _is_async(function)
+        if lifetime == "app":
+            if self.is_async:
+                raise TypeError(
+                    f"The {self} is async: it belongs to one event loop, not to an application."
+                )
+            if transaction is not None:
+                raise TypeError(
+                    f"The {self} has lifetime='app': a transaction belongs to one context."
+                )
+        #: Finds what holds it for the calling code.
+        self.find = finder(lifetime)
         self.transaction = transaction
         self.dirty = dirty
         #: The only application that it may be used with; None for any.
         self.owner = owner
-        self.name: str = getattr(function, "__name__", None) or repr(function)
-        self.is_async = _is_async(function)
-        if self.is_async and lifetime == "app":
-            raise TypeError(f"{self}: an async resource belongs to one event loop, not to an app.")
+        #: Application -> what stands in for the value there, the last one counts.
+        self.fakes: dict[Any, list[_Fake]] = {}
         self._outside = outside
-        # Application -> what stands in for the value.
-        self.fakes: dict[Any, Any] = {}
 
     def __str__(self) -> str:
         code = getattr(inspect.unwrap(self.function), "__code__", None)
@@ -78,47 +97,77 @@ class Resource(Declared):
             return f"resource {self.name!r}"
         return f"resource {self.name!r} ({code.co_filename}:{code.co_firstlineno})"
 
-    def holder(self) -> Any:
-        """The context that holds it for the calling code; `RuntimeError` outside of any."""
-        ctx = self.find(self.lifetime)
-        if ctx is None:
-            raise RuntimeError(outside_message(self._outside, f"This code needs the {self}."))
-        if self.owner is not None and ctx.scope.app is not self.owner:
-            raise RuntimeError(
-                f"The {self} belongs to {self.owner!r}, and the current context to"
-                f" {ctx.scope.app!r}. Declare it with `@resource` for any application."
-            )
-        return ctx
-
     def take(self) -> Any:
         """The value for the calling code, opened if it is not."""
-        ctx = self.holder()
-        if self.fakes and ctx.scope.app in self.fakes:
-            return self.fakes[ctx.scope.app]
-        unit = ctx._unit
-        if unit is not None and unit.held is not None:
-            opened = unit.held.opened.get(self)
-            if opened is not None:
-                return opened.value
-        return self._open(ctx)
-
-    def _open(self, ctx: Any) -> Any:
+        ctx, fake = self._holder()
+        if fake is not None:
+            return fake.value
         ended = partial(ctx.ended_error, f"open the {self}")
-        wire = partial(self._wire, ctx)
-        if self.lifetime != "app":
-            return holdings_of(ctx, ended).take(self, ended, wire).value
-        if ctx.ended:
+        if self.lifetime == "app":
+            if ctx.ended:
+                raise ended()
+            scope = ctx.scope
+            scope.watch()
+            return scope.held.take(self, ended, _unwired, scope.around).value
+        held = holdings_of(ctx, ended)
+        opened = held.take(self, ended, partial(self._wire, ctx))
+        # Another thread may have ended the context while nothing was open.
+        if ctx.ended and held.give_back(opened):
+            opened.release()
             raise ended()
-        return ctx.scope.holdings().take(self, ended, wire, ctx.scope.around).value
+        return opened.value
 
     async def take_async(self) -> Any:
         """The same for an async resource, awaited."""
-        ctx = self.holder()
-        if self.fakes and ctx.scope.app in self.fakes:
-            return self.fakes[ctx.scope.app]
+        ctx, fake = self._holder()
+        if fake is not None:
+            return fake.value
         ended = partial(ctx.ended_error, f"open the {self}")
         held = holdings_of(ctx, ended)
-        return (await held.take_async(self, ended, partial(self._wire, ctx))).value
+        opened = await held.take_async(self, ended, partial(self._wire, ctx))
+        if ctx.ended and held.give_back(opened):
+            await opened.release()
+            raise ended()
+        import asyncio
+
+        if opened.loop is not asyncio.get_running_loop():
+            raise RuntimeError(
+                f"The {opened} belongs to the event loop on which it was opened, and this code runs"
+                " on another. Give it back there by `async with released():`, or have the code run"
+                " in a context of its own."
+            )
+        return opened.value
+
+    def _holder(self) -> tuple[Any, _Fake | None]:
+        """The context that holds it for the calling code, and what stands in for it there."""
+        ctx = self.find()
+        if ctx is None:
+            raise RuntimeError(outside_message(self._outside, f"This code needs the {self}."))
+        app = ctx.scope.app
+        if self.owner is not None and app is not self.owner:
+            raise RuntimeError(
+                f"The {self} belongs to {self.owner!r}, and the current context to {app!r}. Declare"
+                " it with `@resource` for any application."
+            )
+        try:
+            return ctx, self.fakes[app][-1]
+        except LookupError:  # the last one may be gone at any moment
+            return ctx, None
+
+    def present_value(self) -> tuple[bool, Any]:
+        """Whether there is a value for the calling code now, and the value; opens nothing."""
+        ctx = self.find()
+        if ctx is None:
+            return False, None
+        fake = self._holder()[1]
+        if fake is not None:
+            return True, fake.value
+        if self.lifetime == "app":
+            held = ctx.scope.held
+        else:
+            held = None if ctx._unit is None else ctx._unit.held
+        opened = None if held is None else held.opened.get(self)
+        return (False, None) if opened is None else (True, opened.value)
 
     def _wire(self, ctx: Any, opened: Opened) -> None:
         if self.transaction is not None:
@@ -129,6 +178,10 @@ class Resource(Declared):
     def is_dirty(self, opened: Opened) -> bool:
         """Whether a release would lose work."""
         return self.dirty is not None and bool(self.dirty(opened.value))
+
+
+def _unwired(opened: Opened) -> None:
+    """Nothing is wired in what has no transaction."""
 
 
 def _is_async(function: Any) -> bool:
@@ -150,47 +203,85 @@ class ResourceProxy(Proxy):
     # These answer outside a context, and never open anything there. An error of the opening is not
     # taken for "no context".
     def __bool__(self) -> bool:
-        resource = type(self)._resource
-        return resource.find(resource.lifetime) is not None and bool(resource.take())
+        return type(self)._resource.find() is not None and bool(type(self)._resolve())
 
     def __eq__(self, other: object) -> Any:
-        resource = type(self)._resource
-        if resource.find(resource.lifetime) is None:
+        if type(self)._resource.find() is None:
             return NotImplemented
-        return resource.take() == other
+        return type(self)._resolve() == other
 
     def __ne__(self, other: object) -> Any:
-        resource = type(self)._resource
-        if resource.find(resource.lifetime) is None:
+        if type(self)._resource.find() is None:
             return NotImplemented
-        return resource.take() != other
+        return type(self)._resolve() != other
 
     __hash__ = Proxy.__hash__
 
     def __repr__(self) -> str:
-        """That of the value where it is open; looking at it does not open it."""
-        resource = type(self)._resource
-        ctx = resource.find(resource.lifetime)
-        unit = None if ctx is None else ctx._unit
-        held = None if unit is None else unit.held
-        opened = None if held is None else held.opened.get(resource)
-        return f"<{resource}, not open>" if opened is None else repr(opened.value)
+        """That of the value where there is one; looking at it does not open it."""
+        found, value = type(self)._resource.present_value()
+        return repr(value) if found else f"<{type(self)._resource}, not open>"
 
     def __dir__(self) -> Any:
-        resource = type(self)._resource
-        return [] if resource.find(resource.lifetime) is None else dir(resource.take())
-
-    def __getattribute__(self, name: str) -> Any:
-        resource = type(self)._resource
-        if name == "_get_current_object":
-            return resource.take
-        if name in _OWN and resource.find(resource.lifetime) is None:
-            return type(self) if name == "__class__" else getattr(resource.function, name, None)
-        return getattr(resource.take(), name)
+        return [] if type(self)._resource.find() is None else dir(type(self)._resolve())
 
 
 # What has an answer outside a context: tools that look at a module's names ask for it.
 _OWN = frozenset({"__class__", "__doc__", "__wrapped__", "__name__", "__module__", "__qualname__"})
+
+# A source of its own for each resource keeps the attribute reads in it of one type, which CPython
+# makes fast; `open` is the way to the value where it is open already.
+_THROUGH_HELD = """\
+def resolve(find=find, resource=resource, fakes=fakes, take=take):
+    if not fakes:
+        try:
+            return {open}.value
+        except (AttributeError, LookupError):
+            pass
+    return take()
+
+def __getattribute__(self, name, find=find, resource=resource, fakes=fakes, getattr=getattr):
+    if not fakes:
+        try:
+            value = {open}.value
+        except (AttributeError, LookupError):
+            pass
+        else:
+            try:
+                return getattr(value, name)
+            except AttributeError:
+                if name == "_get_current_object":
+                    return resolve
+                raise
+    return missing(name)
+"""
+# Where that code says it is: within this package, so that no opener is looked for there.
+_HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "<resource>")
+_IN_CONTEXT = "find()._unit.held.opened[resource]"
+_IN_SCOPE = "find().scope.held.opened[resource]"
+
+
+def _make_proxy(resource: Resource) -> Any:
+    def missing(name: str) -> Any:
+        if name == "_get_current_object":
+            return resolve
+        if name in _OWN and resource.find() is None:
+            return proxy_type if name == "__class__" else getattr(resource.function, name, None)
+        return getattr(resource.take(), name)
+
+    names: dict[str, Any] = {name: getattr(resource, name) for name in ("find", "fakes", "take")}
+    names |= {"resource": resource, "missing": missing}
+    way = _IN_SCOPE if resource.lifetime == "app" else _IN_CONTEXT
+    exec(compile(_THROUGH_HELD.format(open=way), _HERE, "exec"), names)
+    resolve = names["resolve"]
+    members = {
+        "__slots__": (),
+        "_resource": resource,
+        "_resolve": staticmethod(resolve),
+        "__getattribute__": names["__getattribute__"],
+    }
+    proxy_type = type("Resource", (ResourceProxy,), members)
+    return proxy_type()
 
 
 class AsyncResource(Generic[T_co]):
@@ -213,8 +304,7 @@ def present(resource: Resource) -> Any:
     """What the declared name stands for: a proxy of its own type, or an `AsyncResource`."""
     if resource.is_async:
         return AsyncResource[Any](resource)
-    members = {"__slots__": (), "_resource": resource, "_resolve": staticmethod(resource.take)}
-    return type("Resource", (ResourceProxy,), members)()
+    return _make_proxy(resource)
 
 
 def declaration(declared: object) -> Resource:
@@ -242,112 +332,30 @@ class Declare(Protocol):
     def __call__(self, function: Callable[[], AsyncIterator[T]], /) -> AsyncResource[T]: ...
 
 
+class _Fake:
+    """What stands in for a resource's value; a box, so that two equal ones are told apart."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+# Reentrant: the garbage collector may close what holds such a block inside.
+_overriding = threading.RLock()
+
+
 @contextmanager
 def overridden(declared: object, app: Any, fake: Any) -> Iterator[None]:
     """Have a resource stand for `fake` in every context of `app`, within the block."""
-    fakes = declaration(declared).fakes
-    missing = object()
-    before = fakes.get(app, missing)
-    fakes[app] = fake
+    resource = declaration(declared)
+    fakes, mine = resource.fakes, _Fake(fake)
+    with _overriding:
+        fakes.setdefault(app, []).append(mine)
     try:
         yield
     finally:
-        if before is missing:
-            del fakes[app]
-        else:
-            fakes[app] = before
-
-
-# -- releasing -------------------------------------------------------------------------------------
-
-
-class Released:
-    """`with released():` gives back what is releasable; it is opened again at its next use.
-
-    The resources go when the block is entered. Raises `DirtyResource`, and gives nothing back, when
-    one of them is dirty.
-    """
-
-    def __init__(self, contexts: Iterable[Any], resources: Iterable[object] = ()) -> None:
-        self._contexts = list(contexts)
-        self._wanted = [declaration(one) for one in resources]
-        for one in self._wanted:
-            if one.lifetime != "view":
-                raise TypeError(
-                    f"The {one} cannot be released: its lifetime is {one.lifetime!r}. Declare it"
-                    ' with lifetime="view".'
-                )
-
-    def __enter__(self) -> None:
-        raise_errors(drive(self._steps()), "Errors in releasing resources")
-
-    def __exit__(self, *exc: object) -> None:
-        pass
-
-    async def __aenter__(self) -> None:
-        raise_errors(await drive_async(self._steps()), "Errors in releasing resources")
-
-    async def __aexit__(self, *exc: object) -> None:
-        pass
-
-    def _steps(self) -> Steps:
-        found = [
-            (held, opened)
-            for held, opened in releasable(self._contexts)
-            if not self._wanted or opened.declared in self._wanted
-        ]
-        dirty = [opened for _, opened in found if opened.declared.is_dirty(opened)]
-        if dirty:
-            raise DirtyResource(
-                f"Cannot release the {'; the '.join(map(str, dirty))}: it is dirty. Commit or roll"
-                " back before the block."
-            )
-        return (yield from _releasing(found))
-
-
-def releasable(contexts: Iterable[Any]) -> list[tuple[Holdings, Opened]]:
-    """The open `view` resources of some contexts, last opened first, with what holds them."""
-    found = []
-    for ctx in contexts:
-        unit = ctx._unit
-        if unit is not None and unit.held is not None:
-            found += [
-                (unit.held, one) for one in unit.held.all() if one.declared.lifetime == "view"
-            ]
-    return sorted(found, key=lambda pair: pair[1].since, reverse=True)
-
-
-def _releasing(found: Iterable[tuple[Holdings, Opened]]) -> Steps:
-    errors: list[BaseException] = []
-    for held, opened in found:
-        if not held.give_back(opened):
-            continue
-        done, error = yield opened.loop, opened.release
-        if opened.events is not None:
-            opened.events.closed()
-        if not done:
-            errors.append(error)
-    return errors
-
-
-def releasing_clean(contexts: Iterable[Any]) -> Steps:
-    """Give back what is releasable and clean; warn of what is not, which stays open."""
-    clean: list[tuple[Holdings, Opened]] = []
-    errors: list[BaseException] = []
-    for held, opened in releasable(contexts):
-        try:
-            dirty = opened.declared.is_dirty(opened)
-        except Exception as error:
-            errors.append(error)
-            dirty = True
-        if dirty:
-            warnings.warn(
-                f"The {opened} is dirty, and the response is final: it is kept open while the body"
-                " streams. Commit or roll back before the view returns.",
-                ContextWarning,
-                stacklevel=2,
-            )
-        else:
-            clean.append((held, opened))
-    errors += yield from _releasing(clean)
-    return errors
+        with _overriding:
+            fakes[app].remove(mine)
+            if not fakes[app]:
+                del fakes[app]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import atexit
-import os
 import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from .ending import raise_errors
+from .forks import in_forked
 from .held import Holdings
 from .loops import drive
 
@@ -27,12 +27,9 @@ class Scope:
         # Weak, because they would keep each other alive.
         self._app = weakref.ref(app)
         self._around = around
-        self._held = Holdings()
-        self._process = os.getpid()
-        self._registered = False
-        # What a forked process inherited: closing it, also by dropping it, would act on the
-        # parent's connections.
-        self._inherited: list[Holdings] = []
+        #: What this process holds.
+        self.held = Holdings("application")
+        self._watched = False
 
     @property
     def app(self) -> Any:
@@ -43,23 +40,33 @@ class Scope:
         """The `with` block in which each of them is opened and closed."""
         return self._around(self.app)
 
-    def holdings(self) -> Holdings:
-        """What this process holds."""
-        process = os.getpid()
-        if process != self._process:
-            self._inherited.append(self._held)
-            self._held, self._process, self._registered = Holdings(), process, False
-        if not self._registered:
-            self._registered = True
-            atexit.register(_close_at_exit, weakref.ref(self), process)
-        return self._held
+    def watch(self) -> None:
+        """Have them closed at the exit of the process, and left alone by a forked one."""
+        if not self._watched:
+            self._watched = True
+            scope: weakref.ref[Scope] = weakref.ref(self)
+            atexit.register(_close_at_exit, scope)
+            in_forked(self, Scope._begin_in_child)
 
     def close(self) -> None:
         """Close them, last opened first; the next use opens anew. Raises what they raise."""
-        raise_errors(drive(self.holdings().closing(None)), "Errors in closing an application")
+        raise_errors(drive(self.held.closing(None, True)), "Errors in closing an application")
+
+    def _begin_in_child(self) -> None:
+        """Leave what is open to the parent, and begin with nothing.
+
+        Dropping it would close it, by the `finally` of a suspended generator, which tells the
+        parent's server that the parent's connection is over. Python drops everything at the end of
+        the process; a reference that nothing counts down keeps it out of that.
+        """
+        inherited, self.held = self.held, Holdings("application")
+        if inherited.opened:
+            import ctypes
+
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(inherited))
 
 
-def _close_at_exit(scope: weakref.ref[Scope], process: int) -> None:
-    found = scope()
-    if found is not None and os.getpid() == process:
-        found.close()
+def _close_at_exit(ref: weakref.ref[Scope]) -> None:
+    scope = ref()
+    if scope is not None:
+        scope.close()

@@ -15,8 +15,9 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, ClassVar, NoReturn, Self
 
-from .cancel import Cancellable, outcome_of
+from .cancel import Cancellable
 from .ending import raise_errors
+from .ends import is_gone, pop_needed, run_end, run_end_async
 from .errors import (
     ContextEnded,
     ContextWarning,
@@ -25,13 +26,13 @@ from .errors import (
     stays_here,
     thread_name,
 )
-from .held import Held, listed
+from .held import Held, listed, opened_in
 from .holds import Hold
 from .kinds import ContextStack
 from .lifecycle import TABLE, Event, State
-from .loops import drive, drive_async
+from .loops import raise_in_task
 from .scope import Scope
-from .unit import Unit, closing
+from .unit import Unit
 
 UNSET: Any = object()
 """Default of an exception argument: take the one that is being handled."""
@@ -123,23 +124,26 @@ class Context(Cancellable):
         """Whether the end has nothing to run while the context is current."""
         return False
 
-    def _run_end(self, exc: BaseException | None) -> list[BaseException] | None:
-        """What belongs to the end while the context is current; returns the errors, raises none."""
+    def _make_current(self) -> Any:
+        """Make this context current for its end; returns what `_restore` undoes it by."""
+        return self._var.set(self)
+
+    def _restore(self, token: Any) -> None:
+        """Make current again what was so before the end."""
+        self._var.reset(token)
+
+    def _tear_down(self, exc: BaseException | None) -> list[BaseException] | None:
+        """The end up to the closing of what is held; returns the errors, raises none."""
         if self._entered:
             try:
                 self.on_exit(exc)
             except BaseException as error:
-                return self._close_unit(exc, [error])
-        return self._close_unit(exc, None)
+                return [error]
+        return None
 
-    def _close_unit(
-        self, exc: BaseException | None, errors: list[BaseException] | None
-    ) -> list[BaseException] | None:
-        """Close what is held and make the callbacks; adds what they raise."""
-        unit = self._unit
-        if unit is None or unit.awaits:
-            return errors
-        return [*(errors or ()), *drive(closing(self, unit, exc))]
+    def _let_go_last(self, errors: list[BaseException] | None) -> list[BaseException] | None:
+        """The end after that closing, while the context is current; adds what it raises."""
+        return errors
 
     def _after_end(self) -> None:
         """Called when the variable is reset after an end."""
@@ -183,7 +187,7 @@ class Context(Cancellable):
         """A successor begins: the pushes that remain of earlier lives lie below its own."""
         self._ended_by = Context._ended_by
         if self._unit is not None:
-            self._unit.cancel = None
+            self._unit.begin_life()
         if self._token is not None:
             # A foreign pop ended the last life; its pusher has yet to restore its variable.
             # It came after the pushes of lives before it, and before the borrows of its own.
@@ -232,26 +236,24 @@ class Context(Cancellable):
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """`pop`, and then await the closing of async resources on the running loop."""
-        contexts = [ctx for ctx in (self, self._needed) if ctx is not None]
-        units = [(ctx, ctx._unit) for ctx in contexts if ctx._unit is not None]
-        for _, unit in units:
-            unit.awaits = True
+        """`pop`, where the closing of async resources is awaited on the running loop."""
         try:
-            errors = [*(self._pop(exc_value) or ())]
+            claims: list[Context | None] = []
+            errors = self._pop(exc_value, claims)
+            for needed in claims:
+                errors = await self._end_async(exc_value, needed)
+            if errors:
+                raise_in_task(errors, f"Errors at the end of {self!r}")
         finally:
-            for _, unit in units:
-                unit.awaits = False
-        for ctx, unit in units:
-            if ctx.ended:
-                token = ctx._var.set(ctx)
-                try:
-                    errors += await drive_async(closing(ctx, unit, exc_value))
-                finally:
-                    ctx._var.reset(token)
-        raise_errors(errors, f"Errors at the end of {self!r}")
+            exc_value = errors = None
 
-    def _pop(self, exc: BaseException | None) -> list[BaseException] | None:
+    def _pop(
+        self, exc: BaseException | None, claims: list[Context | None] | None = None
+    ) -> list[BaseException] | None:
+        """Undo the latest push of the calling Context, and run the end if that was the owner's.
+
+        With `claims`, the end is left to the caller: it gets what the push brought.
+        """
         var = self._var
         top: Context | None = var.get(None)
         # The question "is this the push's own Context?" is asked by resetting: in another Context
@@ -276,10 +278,13 @@ class Context(Cancellable):
                 # No call between question and claim, so that no other thread gets in (with a GIL).
                 if self._state is _CURRENT:
                     self._state = _ENDING
-                    return self._end(exc, needed)
+                    if claims is None:
+                        return self._end(exc, needed)
+                    claims.append(needed)
+                    return None
                 # Ended by a foreign pop before, or left to a holder: only the variable was this
                 # pop's to reset.
-                return _pop_needed(needed, exc)
+                return pop_needed(needed, exc)
         if self._borrows and (borrow := self._own_borrow(early=True)) is not None:
             return self._give_back(borrow, top, exc)
         return self._pop_foreign(exc)
@@ -293,7 +298,7 @@ class Context(Cancellable):
             borrow.token = self._var.set(top)
             self._refuse(top, needed)
         self._borrowed().remove(borrow)
-        return _pop_needed(needed, exc)
+        return pop_needed(needed, exc)
 
     def _borrowed(self) -> list[_Borrow]:
         borrows = self._borrows
@@ -322,31 +327,13 @@ class Context(Cancellable):
         return None
 
     def _end(self, exc: BaseException | None, needed: Context | None) -> list[BaseException] | None:
-        """The end, which the caller has claimed by setting `ENDING`; returns all errors.
+        """The end, which the caller has claimed by setting `ENDING`; returns all errors."""
+        return run_end(self, exc, needed)
 
-        The context is current for just that long; then what was pushed first is popped.
-        """
-        self._failed = exc is not None and outcome_of(exc)
-        errors: list[BaseException] | None = None
-        try:
-            if not self._idle():
-                token = self._var.set(self)
-                try:
-                    errors = self._run_end(exc)
-                finally:
-                    self._var.reset(token)
-            self._state = _ENDED
-            self._ended_at = monotonic()
-            try:
-                self._after_end()
-            except BaseException as error:
-                errors = [*(errors or ()), error]
-            if more := _pop_needed(needed, exc):
-                errors = [*(errors or ()), *more]
-            return errors
-        finally:
-            # The errors' tracebacks lead to this frame.
-            errors = more = None
+    async def _end_async(
+        self, exc: BaseException | None, needed: Context | None
+    ) -> list[BaseException]:
+        return await run_end_async(self, exc, needed)
 
     def _end_here(self, exc: BaseException | None) -> list[BaseException] | None:
         """The end in a Context where this context is not pushed."""
@@ -455,8 +442,7 @@ class Context(Cancellable):
 
     def held(self) -> list[Held]:
         """The resources that are open in this context, first opened first."""
-        unit = self._unit
-        return [] if unit is None or unit.held is None else [*map(listed, unit.held.all())]
+        return listed(opened_in(self))
 
     def ended_error(self, wanted: str) -> ContextEnded:
         """The error for code that outlived the context and wanted more than plain data.
@@ -478,14 +464,4 @@ class Context(Cancellable):
 
 def _is_covered(needed: Context | None) -> bool:
     """Whether another context was pushed over what a push brought."""
-    return needed is not None and not _is_gone(needed) and needed._var.get(None) is not needed
-
-
-def _pop_needed(needed: Context | None, exc: BaseException | None) -> list[BaseException] | None:
-    """Pop what a push brought, unless somebody has done so already."""
-    return None if needed is None or _is_gone(needed) else needed._pop(exc)
-
-
-def _is_gone(needed: Context) -> bool:
-    """Whether it has ended and no push of it is left anywhere."""
-    return needed.ended and needed._token is None and not needed._borrows
+    return needed is not None and not is_gone(needed) and needed._var.get(None) is not needed

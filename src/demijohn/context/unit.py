@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from .callbacks import Callbacks
-from .held import Holdings, Steps
-from .lifecycle import State
+from .ending import Steps
+from .held import Holdings
 
 _MOST_ROUNDS = 100
 
@@ -19,20 +19,25 @@ _MOST_ROUNDS = 100
 class Unit:
     """The parts of one context that few contexts need."""
 
-    __slots__ = ("awaits", "callbacks", "cancel", "held", "parent", "values")
+    __slots__ = ("callbacks", "cancel", "held", "parent", "values")
 
     def __init__(self) -> None:
         #: Field -> value.
         self.values: dict[Any, Any] = {}
-        #: Its open resources; None before the first.
+        #: The open resources of its present life; None before the first.
         self.held: Holdings | None = None
+        #: Those of its present life.
         self.callbacks = Callbacks()
-        #: Whether an `async with` closes what is held, after the pop.
-        self.awaits = False
         #: Its `cancel.CancelToken`; None before the first use.
         self.cancel: Any = None
         #: Of a child, a weak reference to the context that it was started in.
         self.parent: Callable[[], Any] | None = None
+
+    def begin_life(self) -> None:
+        """A successor begins: its own resources, cancelling and end; the values stay."""
+        self.held = None
+        self.callbacks = Callbacks()
+        self.cancel = None
 
 
 def unit_of(ctx: Any) -> Unit:
@@ -50,12 +55,11 @@ def holdings_of(ctx: Any, ended: Callable[[], Exception]) -> Holdings:
     """The holdings of a context in its present life; raises what `ended` makes after that."""
     unit = unit_of(ctx)
     held = unit.held
-    if held is None or held.over:
+    if held is None:
         with ctx.stack.lock:
             held = unit.held
-            if held is None or held.over:
-                state = ctx.state
-                if state is State.ENDED or (held is not None and state is not State.CURRENT):
+            if held is None:
+                if ctx.ended:
                     raise ended()
                 held = unit.held = Holdings()
     return held
@@ -64,18 +68,26 @@ def holdings_of(ctx: Any, ended: Callable[[], Exception]) -> Holdings:
 def closing(ctx: Any, unit: Unit, exc: BaseException | None) -> Steps:
     """The end of a unit: its resources, last opened first, then the callbacks that wait for it.
 
-    What a callback opens or registers is closed and called as well.
+    What a callback opens or registers is closed and called as well. An error in closing a resource
+    drops what waits for success, in `ctx` and in the context that makes its callbacks.
     """
     errors: list[BaseException] = []
+    callbacks = unit.callbacks
     for _ in range(_MOST_ROUNDS):
         if unit.held is not None:
-            errors += yield from unit.held.closing(exc)
-        if unit.callbacks.pending():
-            for callback in unit.callbacks.take_pending(ctx.succeeded):
-                done, error = yield None, callback
-                if not done:
-                    errors.append(error)
-        elif unit.held is None or unit.held.finish():
+            failed = yield from unit.held.closing(exc, ctx.succeeded)
+            if failed:
+                errors += failed
+                callbacks.spoiled = unit_of(ctx.callbacks_context).callbacks.spoiled = True
+        pending = callbacks.take_pending(ctx.succeeded)
+        for callback in pending:
+            done, error = yield None, callback
+            if not done:
+                errors.append(error)
+        if (unit.held is None or unit.held.finish()) and callbacks.finish():
             return errors
+    callbacks.over = True
+    if unit.held is not None:
+        unit.held.over = True
     errors.append(RuntimeError(f"Callbacks at the end of {ctx!r} register each other anew."))
     return errors

@@ -15,6 +15,8 @@ from contextvars import Context, copy_context
 from functools import wraps
 from typing import Any
 
+from ..context.loops import guards
+
 _kept = threading.local()
 
 
@@ -71,6 +73,7 @@ class _Loop:
         # Held by what runs the loop, or by what closed it: at exit the main thread closes the
         # loops of daemon threads too, which go on until the very end.
         self._lock = threading.Lock()
+        guards[self._loop] = self._lock
         self._finalize = weakref.finalize(self, _close, self._runner, self._lock)
 
     def take(self) -> bool:

@@ -225,8 +225,8 @@ class AppContext(Context, stack=app_stack):
         app = self.app
         return type(app).do_teardown_appcontext is not app._plans.own_teardown
 
-    def _run_end(self, exc: BaseException | None) -> list[BaseException] | None:
-        return self._close_unit(exc, self._teardown(exc))
+    def _tear_down(self, exc: BaseException | None) -> list[BaseException] | None:
+        return self._teardown(exc)
 
     @property
     def succeeded(self) -> bool:

@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException
 
 from ..context.cancel import CancelToken, outcome_of
 from ..context.errors import ContextEnded
-from ..context.held import Held
+from ..context.held import Held, listed, opened_in
 from ..context.lifecycle import State
 from ..context.proxy import UNMADE
 from ..context.scope import Scope
@@ -217,9 +217,9 @@ class RequestContext(Context, stack=request_stack):
         return self.app_ctx or self
 
     def held(self) -> list[Held]:
-        """What is open in this request: its own resources, then those of its app context."""
+        """What is open in this request and in its app context, first opened first."""
         below = self.app_ctx
-        return super().held() + ([] if below is None else below.held())
+        return listed(opened_in(self) if below is None else opened_in(self, below))
 
     # -- what the pipeline asks ---------------------------------------------------------------
 
@@ -318,26 +318,29 @@ class RequestContext(Context, stack=request_stack):
             self._open_early(app)
         self.match_request()
 
-    def _run_end(self, exc: BaseException | None) -> list[BaseException] | None:
-        errors: list[BaseException] | None = None
-        own = self._own_app_ctx
-        if own is not None and own is self.app_ctx:
-            own._outcome = self._outcome if exc is None else outcome_of(exc)
+    def _make_current(self) -> Any:
         # The end's functions see the app context that the request ran with, whichever is on top.
         below = self.app_ctx
         covered = below is not None and current_app_ctx(None) is not below
-        token = set_app_ctx(below) if covered else None
-        try:
-            if self._parent is None:
-                self.app._plans.current(self.app)
-                errors = self._teardown(exc)
-            return self._close_request(self._close_unit(exc, errors))
-        finally:
-            if token is not None:
-                reset_app_ctx(token)
+        return set_request_ctx(self), set_app_ctx(below) if covered else None
+
+    def _restore(self, token: Any) -> None:
+        own, below = token
+        if below is not None:
+            reset_app_ctx(below)
+        reset_request_ctx(own)
+
+    def _tear_down(self, exc: BaseException | None) -> list[BaseException] | None:
+        own = self._own_app_ctx
+        if own is not None and own is self.app_ctx:
+            own._outcome = self._outcome if exc is None else outcome_of(exc)
+        if self._parent is not None:
+            return None
+        self.app._plans.current(self.app)
+        return self._teardown(exc)
 
     def _end_here(self, exc: BaseException | None) -> list[BaseException] | None:
-        # What it ran with is made current by `_run_end`, ended or not; nothing is begun for an end.
+        # What it ran with is made current for it, ended or not; nothing is begun for an end.
         return self._end(exc, None)
 
     def _teardown(self, exc: BaseException | None) -> list[BaseException]:
@@ -346,7 +349,7 @@ class RequestContext(Context, stack=request_stack):
             return ends.teardown_request(self, app, exc)
         return ends.run_step(app.do_teardown_request, exc)
 
-    def _close_request(self, errors: list[BaseException] | None) -> list[BaseException] | None:
+    def _let_go_last(self, errors: list[BaseException] | None) -> list[BaseException] | None:
         """Close the request's files, or let the other holders do it; adds what that raises."""
         request = self.request
         sharing = self._sharing
@@ -445,7 +448,7 @@ class RequestContext(Context, stack=request_stack):
                 or self._sharing is not None
                 or (not overrides.stock_request and type(request).close is not _CLOSE)
             ):
-                errors = self._close_request(errors)
+                errors = self._let_go_last(errors)
             if looked_at or own is None:
                 reset_request_ctx(token)
             self._token = None

@@ -11,17 +11,17 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from functools import partial
 from typing import Any, Protocol, TypeVar, overload
 
+from ..context.callbacks import Callbacks
 from ..context.errors import outside_message
 from ..context.held import Held
 from ..context.loops import drive
+from ..context.releasing import Released, releasing_clean
 from ..context.resources import (
     AsyncResource,
     Declare,
     Lifetime,
-    Released,
     Resource,
     present,
-    releasing_clean,
 )
 from ..context.unit import unit_of
 from .globals import current_app_ctx, current_request_ctx
@@ -31,17 +31,19 @@ T = TypeVar("T")
 _OUTSIDE = "Working outside of application context."
 
 
-def find(lifetime: Lifetime) -> Any:
-    """The context that holds a resource of this lifetime for the calling code, None outside.
+_of_app_ctx: Callable[[], Any] = partial(current_app_ctx, None)
 
-    `view` and `body` belong to the request, where its application context is the current one.
-    """
+
+def _of_request() -> Any:
+    """The request context, where its application context is the current one; else that."""
     below = current_app_ctx(None)
-    if lifetime == "view" or lifetime == "body":
-        ctx = current_request_ctx(None)
-        if ctx is not None and ctx.app_ctx is below:
-            return ctx
-    return below
+    ctx = current_request_ctx(None)
+    return below if ctx is None or ctx.app_ctx is not below else ctx
+
+
+def finder(lifetime: Lifetime) -> Callable[[], Any]:
+    """What finds the context that holds a resource of this lifetime for the calling code."""
+    return _of_request if lifetime in ("view", "body") else _of_app_ctx
 
 
 class ResourceDecorator(Protocol):
@@ -126,7 +128,7 @@ def declaring(
 
     def declare(function: Callable[[], Any]) -> Any:
         return present(
-            Resource(function, find, _OUTSIDE, lifetime, transaction, dirty, owner=owner)
+            Resource(function, finder, _OUTSIDE, lifetime, transaction, dirty, owner=owner)
         )
 
     return declare if function is None else declare(function)
@@ -158,8 +160,9 @@ def on_commit(function: Callable[..., object], /, *args: Any, **kwargs: Any) -> 
 
     Raises `RuntimeError` outside a context and `ContextEnded` after its end.
     """
-    ctx = _registering("register a function on commit")
-    unit_of(ctx).callbacks.on_commit(partial(_call, ctx.app, function, args, kwargs))
+    ctx, callbacks = _registering()
+    if not callbacks.on_commit(partial(_call, ctx.app, function, args, kwargs)):
+        raise ctx.ended_error("register a function for its commit")
 
 
 def on_end(function: Callable[..., object], /, *args: Any, **kwargs: Any) -> None:
@@ -170,17 +173,18 @@ def on_end(function: Callable[..., object], /, *args: Any, **kwargs: Any) -> Non
 
     Raises `RuntimeError` outside a context and `ContextEnded` after its end.
     """
-    ctx = _registering("register a function on end")
-    unit_of(ctx).callbacks.on_end(partial(_call, ctx.app, function, args, kwargs))
+    ctx, callbacks = _registering()
+    if not callbacks.on_end(partial(_call, ctx.app, function, args, kwargs)):
+        raise ctx.ended_error("register a function for its end")
 
 
-def _registering(wanted: str) -> Any:
+def _registering() -> tuple[Any, Callbacks]:
     ctx = current_app_ctx(None)
     if ctx is None:
         raise RuntimeError(outside_message(_OUTSIDE, "This code registers a callback on it."))
     if ctx.ended:
-        raise ctx.ended_error(wanted)
-    return ctx
+        raise ctx.ended_error("register a callback")
+    return ctx, unit_of(ctx).callbacks
 
 
 def _call(app: Any, function: Callable[..., object], args: Any, kwargs: Any) -> object:
@@ -192,10 +196,14 @@ def _current() -> list[Any]:
     below = current_app_ctx(None)
     if below is None:
         raise RuntimeError(outside_message(_OUTSIDE, "This code asks for its resources."))
-    above = find("view")
+    above = _of_request()
     return [below] if above is below else [above, below]
 
 
 def release_for_stream(ctx: Any) -> list[BaseException]:
-    """Give back what the request need not hold while its body streams; what that raised."""
-    return drive(releasing_clean((ctx, ctx.app_ctx)))
+    """Give back what the request need not hold while its body streams; what that raised.
+
+    What an app context holds that the request joined is its owner's.
+    """
+    own = ctx._own_app_ctx
+    return drive(releasing_clean((ctx,) if own is None else (ctx, own)))

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..context.loops import drive
-from ..context.resources import releasing_clean
+from ..context.releasing import releasing_clean
 from ..context.stepping import Steps
 from ..framework.app_contexts import EDGE
 from ..framework.globals import current_app_ctx, current_request_ctx

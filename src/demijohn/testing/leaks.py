@@ -259,8 +259,7 @@ class Leaks:
         for number, scope in self.watch.scopes():
             if not self.start.covers_number(number):
                 continue
-            # Asked for by `holdings()`, they would be noted for the exit of the process.
-            held = [listed(opened) for opened in scope._held.all()]
+            held = listed(scope.held.all())
             if held:
                 text = f"an application of this test, {_described(scope.app)}, has open resources"
                 text += "".join(map(_held_line, held))
