@@ -37,8 +37,9 @@ class Scope:
         return self._app()
 
     def around(self) -> AbstractContextManager[Any]:
-        """The `with` block in which each of them is opened and closed."""
-        return self._around(self.app)
+        """The `with` block in which each of them is opened and closed; none for a collected app."""
+        app = self.app
+        return nullcontext() if app is None else self._around(app)
 
     def watch(self) -> None:
         """Have them closed at the exit of the process, and left alone by a forked one."""
