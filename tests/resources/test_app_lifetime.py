@@ -1,4 +1,4 @@
-"""Resources of lifetime `app`: once a process and application, closed at its end; and overriding."""
+"""Resources of lifetime `app`: once a process and application; overriding resources in tests."""
 
 from __future__ import annotations
 
@@ -277,8 +277,10 @@ def test_gunicorn_with_preload(tmp_path: Path) -> None:
         port = listener.getsockname()[1]
         fd = listener.fileno()
         server = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "--preload", "--workers", "1"]
-            + ["--bind", f"fd://{fd}", "--graceful-timeout", "5", "site_app:app"],
+            [
+                *(sys.executable, "-m", "gunicorn", "--preload", "--workers", "1"),
+                *("--bind", f"fd://{fd}", "--graceful-timeout", "5", "site_app:app"),
+            ],
             cwd=tmp_path,
             pass_fds=[fd],
             stderr=subprocess.DEVNULL,
@@ -331,7 +333,7 @@ def test_override(lifetime: str, app: Any, log: list[str]) -> None:
 
 
 def test_override_what_is_open(app: Any, log: list[str]) -> None:
-    """It holds where the resource is open already, in other threads too, and ends with the block."""
+    """It holds where the resource is open already, and in other threads; it ends with its block."""
     value = logged(log, "value")
     with app.app_context():
         mine = value._get_current_object()

@@ -29,12 +29,16 @@ def run_all(
     being made; the caller raises them afterwards with `raise_errors`.
     """
     found = [] if errors is None else errors
-    for call in calls:
-        try:
-            call()
-        except BaseException as error:
-            found.append(error)
-    return found
+    try:
+        for call in calls:
+            try:
+                call()
+            except BaseException as error:
+                found.append(error)
+        return found
+    finally:
+        # The errors' tracebacks lead to this frame: what it held on to, they would keep alive.
+        del found, errors
 
 
 def raise_errors(errors: list[BaseException] | None, what: str) -> None:

@@ -206,7 +206,11 @@ class Holdings:
                 errors.append(warning)
             if opened.loop is None:
                 run_all([opened.release], errors)
-        raise_errors(errors, f"Errors in closing what a dropped {self._owner} held")
+        try:
+            raise_errors(errors, f"Errors in closing what a dropped {self._owner} held")
+        finally:
+            # The errors' tracebacks lead to this frame.
+            del errors
 
 
 def opened_in(*contexts: Any) -> list[Opened]:

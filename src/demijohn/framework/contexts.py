@@ -473,7 +473,11 @@ class RequestContext(Context, stack=request_stack):
                     own._after_end()
                 except BaseException as error:
                     errors = [*(errors or ()), error]
-        return errors
+        try:
+            return errors
+        finally:
+            # The errors' tracebacks lead to this frame.
+            errors, more = None, []
 
     def _reset_at_edge(self, own: AppContext | None) -> None:
         """The variables alone: an unfinished stream holds this context, and ends it."""

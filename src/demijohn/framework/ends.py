@@ -48,7 +48,11 @@ def run_all(app: Any, lists: Lists, signal: Any, exc: BaseException | None) -> l
                 errors.append(error)
     if signal is not None and signal.receivers:
         _send_end(app, signal, exc, errors)
-    return errors
+    try:
+        return errors
+    finally:
+        # The errors' tracebacks lead to this frame.
+        del errors
 
 
 def run_step(step: Callable[..., Any], exc: BaseException | None) -> list[BaseException]:
@@ -67,6 +71,9 @@ def _send_end(
         signal.send(app, _async_wrapper=app.ensure_sync, exc=exc)
     except BaseException as error:
         errors.append(error)
+    finally:
+        # The error's traceback leads to this frame.
+        del errors
 
 
 def handled_exception() -> BaseException | None:

@@ -90,7 +90,7 @@ def end(
         errors: list[BaseException] | None = ctx._end_at_edge(error)
         return errors
     finally:
-        error = failed = None  # as in `respond`
+        error = failed = errors = None  # as in `respond`
 
 
 def full_dispatch(ctx: Any, app: Any, overrides: Any, may_be_quick: bool) -> Any:

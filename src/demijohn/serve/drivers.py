@@ -95,13 +95,20 @@ def report_errors(
 
     `KeyboardInterrupt` and `SystemExit` are raised at any edge, after the rest is logged.
     """
-    if mark is not None and app._propagates:
-        raise_errors(errors, f"Errors at the end of {ctx_repr}")
-    fatal = [error for error in errors if not isinstance(error, Exception)]
-    for error in errors:
-        if isinstance(error, Exception):
-            app.logger.error(
-                f"Error at the end of {ctx_repr}",
-                exc_info=(type(error), error, error.__traceback__),
-            )
-    raise_errors(fatal, f"Errors at the end of {ctx_repr}")
+    fatal = errors
+    try:
+        if mark is None or not app._propagates:
+            fatal = []
+            while errors:
+                error = errors.pop(0)
+                if isinstance(error, Exception):
+                    exc_info = (type(error), error, error.__traceback__)
+                    app.logger.error(f"Error at the end of {ctx_repr}", exc_info=exc_info)
+                    del exc_info
+                else:
+                    fatal.append(error)
+                del error
+        raise_errors(fatal, f"Errors at the end of {ctx_repr}")
+    finally:
+        # The errors' tracebacks lead to this frame.
+        errors = fatal = []

@@ -89,7 +89,7 @@ def _serve(
         return body
     finally:
         # From CPython 3.12 on the frames of a `Raised` error lead here: it must not stay.
-        answer = body = error = None
+        answer = body = error = errors = None
 
 
 def _release(app: Any, ctx: Any, environ: WSGIEnvironment) -> None:
@@ -97,8 +97,12 @@ def _release(app: Any, ctx: Any, environ: WSGIEnvironment) -> None:
     below = ctx.app_ctx
     if ctx._unit is not None or (below is not None and below._unit is not None):
         errors = release_for_stream(ctx)
-        if errors:
-            report_errors(app, environ.get(CLIENT_KEY), errors, repr(ctx))
+        try:
+            if errors:
+                report_errors(app, environ.get(CLIENT_KEY), errors, repr(ctx))
+        finally:
+            # The errors' tracebacks lead to this frame.
+            del errors
 
 
 def _end(
@@ -117,8 +121,12 @@ def _end(
     finally:
         # Whatever a client's snapshot met: the context ends.
         errors = end(ctx, app, error, failed)
-    if errors:
-        report_errors(app, mark, errors, repr(ctx))
+    try:
+        if errors:
+            report_errors(app, mark, errors, repr(ctx))
+    finally:
+        # The errors' tracebacks lead to this frame.
+        errors = None
 
 
 def _preserve(environ: WSGIEnvironment, ctx: Any) -> None:
