@@ -84,7 +84,7 @@ class Site:
 
     def __init__(self, **config: Any) -> None:
         self.log: list[str] = []
-        self.app = app = demijohn.Demijohn("site", static_folder=None)
+        self.app = app = demijohn.Demijohn("resources_site", static_folder=None)
         app.config.update({"SECRET_KEY": "key", **config})
         app.logger.propagate = False
         self.errors = Errors()
