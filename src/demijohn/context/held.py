@@ -23,7 +23,7 @@ from .waiting import Opening, opening, wait, wait_async
 
 Ended: TypeAlias = Callable[[], Exception]
 """Makes the error for an opening after the owner's end."""
-Wire: TypeAlias = Callable[[Opened], object]
+Wire: TypeAlias = Callable[[Opened], object] | None
 """Called with what was opened, before anybody gets it."""
 
 
@@ -83,10 +83,10 @@ class Holdings:
                 break
             wait(found)
         opened = Opened(declared, around)
-        opened.context.run(opening.set, found)
         try:
-            opened.open()
-            wire(opened)
+            opened.open(found)
+            if wire is not None:
+                wire(opened)
             self._register(opened, ended)
         except BaseException as error:
             undo = [opened.release] if opened.started else []
@@ -108,7 +108,8 @@ class Holdings:
         opened.context.run(opening.set, found)
         try:
             await opened.open_async()
-            wire(opened)
+            if wire is not None:
+                wire(opened)
             self._register(opened, ended)
         except BaseException:
             if opened.started:

@@ -12,13 +12,14 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Coroutine
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from time import monotonic
 from types import CodeType
 from typing import Any
 
 from .ending import END_TIMEOUT
 from .sources import Source, async_source, sync_source
+from .waiting import Opening, opening
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
@@ -59,8 +60,8 @@ class Opened:
         # One that outlives the context in which it was opened must not keep that alive.
         empty = around is not None
         self.context = contextvars.Context() if empty else contextvars.copy_context()
-        # Makes the `with` block in which it is opened and closed.
-        self._around = nullcontext if around is None else around
+        # Makes the `with` block in which it is opened and closed, if it has one.
+        self._around = around
         #: The events of its transaction, where its declaration has that hook.
         self.events: Any = None
         #: The running event loop, for an async one.
@@ -85,15 +86,22 @@ class Opened:
         """Whether there is anything to end."""
         return self._source is not None
 
-    def open(self) -> None:
+    def open(self, mine: Opening) -> None:
         """Call the function and start what it returns."""
-        self.context.run(self._open)
+        self.context.run(self._open, mine)
 
-    def _open(self) -> None:
-        with self._around():
-            source = sync_source(self.declared, self.declared.function())
-            self.value = source.start()
-            self._source = source
+    def _open(self, mine: Opening) -> None:
+        opening.set(mine)
+        if self._around is None:
+            self._start()
+        else:
+            with self._around():
+                self._start()
+
+    def _start(self) -> None:
+        source = sync_source(self.declared, self.declared.function())
+        self.value = source.start()
+        self._source = source
 
     async def open_async(self) -> None:
         """The same for an async one, on the running loop."""
@@ -130,8 +138,11 @@ class Opened:
 
     def _close_around(self, close: Callable[..., None], args: tuple[Any, ...]) -> None:
         try:
-            with self._around():
+            if self._around is None:
                 close(*args)
+            else:
+                with self._around():
+                    close(*args)
         finally:
             self._over()
 

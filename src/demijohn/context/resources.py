@@ -18,7 +18,7 @@ from .callbacks import TransactionEvents
 from .errors import outside_message
 from .opening import Declared, Opened
 from .proxy import Proxy
-from .unit import holdings_of, unit_of
+from .unit import callbacks_of, holdings_of
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -61,6 +61,9 @@ class Resource(Declared):
             raise TypeError(f"{function!r} is no function: `@resource` decorates one.")
         self.function = function
         self.name: str = getattr(function, "__name__", None) or repr(function)
+        code = getattr(inspect.unwrap(function), "__code__", None)
+        place = "" if code is None else f" ({code.co_filename}:{code.co_firstlineno})"
+        self._title = f"resource {self.name!r}{place}"
         if lifetime not in LIFETIMES:
             raise ValueError(
                 f"The {self} has lifetime={lifetime!r}: it is one of {', '.join(LIFETIMES)}."
@@ -92,25 +95,22 @@ class Resource(Declared):
         self._outside = outside
 
     def __str__(self) -> str:
-        code = getattr(inspect.unwrap(self.function), "__code__", None)
-        if code is None:
-            return f"resource {self.name!r}"
-        return f"resource {self.name!r} ({code.co_filename}:{code.co_firstlineno})"
+        return self._title
 
     def take(self) -> Any:
         """The value for the calling code, opened if it is not."""
         ctx, fake = self._holder()
         if fake is not None:
             return fake.value
-        ended = partial(ctx.ended_error, f"open the {self}")
+        ended = partial(self._ended, ctx)
         if self.lifetime == "app":
             if ctx.ended:
                 raise ended()
             scope = ctx.scope
             scope.watch()
-            return scope.held.take(self, ended, _unwired, scope.around).value
+            return scope.held.take(self, ended, None, scope.around).value
         held = holdings_of(ctx, ended)
-        opened = held.take(self, ended, partial(self._wire, ctx))
+        opened = held.take(self, ended, self._wired_to(ctx))
         # Another thread may have ended the context while nothing was open.
         if ctx.ended and held.give_back(opened):
             opened.release()
@@ -122,9 +122,9 @@ class Resource(Declared):
         ctx, fake = self._holder()
         if fake is not None:
             return fake.value
-        ended = partial(ctx.ended_error, f"open the {self}")
+        ended = partial(self._ended, ctx)
         held = holdings_of(ctx, ended)
-        opened = await held.take_async(self, ended, partial(self._wire, ctx))
+        opened = await held.take_async(self, ended, self._wired_to(ctx))
         if ctx.ended and held.give_back(opened):
             await opened.release()
             raise ended()
@@ -143,6 +143,8 @@ class Resource(Declared):
         ctx = self.find()
         if ctx is None:
             raise RuntimeError(outside_message(self._outside, f"This code needs the {self}."))
+        if self.owner is None and not self.fakes:
+            return ctx, None
         app = ctx.scope.app
         if self.owner is not None and app is not self.owner:
             raise RuntimeError(
@@ -169,19 +171,26 @@ class Resource(Declared):
         opened = None if held is None else held.opened.get(self)
         return (False, None) if opened is None else (True, opened.value)
 
-    def _wire(self, ctx: Any, opened: Opened) -> None:
-        if self.transaction is not None:
-            callbacks = unit_of(ctx.callbacks_context).callbacks
+    def _ended(self, ctx: Any) -> Exception:
+        error: Exception = ctx.ended_error(f"open the {self}")
+        return error
+
+    def _wired_to(self, ctx: Any) -> Callable[[Opened], None] | None:
+        """What wires the transaction of an opened one to the context's callbacks, if it has one."""
+        hook = self.transaction
+        if hook is None:
+            return None
+
+        def wire(opened: Opened) -> None:
+            callbacks = callbacks_of(ctx.callbacks_context)
             opened.events = TransactionEvents(callbacks, str(self))
-            self.transaction(opened.value, opened.events)
+            hook(opened.value, opened.events)
+
+        return wire
 
     def is_dirty(self, opened: Opened) -> bool:
         """Whether a release would lose work."""
         return self.dirty is not None and bool(self.dirty(opened.value))
-
-
-def _unwired(opened: Opened) -> None:
-    """Nothing is wired in what has no transaction."""
 
 
 def _is_async(function: Any) -> bool:

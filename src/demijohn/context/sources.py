@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator
 from types import TracebackType
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 
 class SyncGenerator:
@@ -27,22 +27,28 @@ class SyncGenerator:
     def finish(self, exc: BaseException | None) -> None:
         """Go on after the `yield`, or raise `exc` there, as `contextlib.contextmanager` does."""
         generator = self._generator
+        if exc is None:
+            try:
+                next(generator)
+            except StopIteration:
+                return
+            self._refuse()
         with _Thrown(exc):
             try:
-                if exc is None:
-                    next(generator)
-                else:
-                    generator.throw(exc)
+                generator.throw(exc)
             except StopIteration as stop:
                 if stop is exc:
                     raise
                 return
-            twice = _yielded_twice(self._declared)
-            try:
-                generator.close()
-            except BaseException as error:
-                raise twice from error
-            raise twice
+            self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        twice = _yielded_twice(self._declared)
+        try:
+            self._generator.close()
+        except BaseException as error:
+            raise twice from error
+        raise twice
 
     def abandon(self) -> None:
         self.finish(GeneratorExit())

@@ -26,8 +26,8 @@ class Unit:
         self.values: dict[Any, Any] = {}
         #: The open resources of its present life; None before the first.
         self.held: Holdings | None = None
-        #: Those of its present life.
-        self.callbacks = Callbacks()
+        #: The callbacks of its present life; None before the first.
+        self.callbacks: Callbacks | None = None
         #: Its `cancel.CancelToken`; None before the first use.
         self.cancel: Any = None
         #: Of a child, a weak reference to the context that it was started in.
@@ -35,9 +35,7 @@ class Unit:
 
     def begin_life(self) -> None:
         """A successor begins: its own resources, cancelling and end; the values stay."""
-        self.held = None
-        self.callbacks = Callbacks()
-        self.cancel = None
+        self.held = self.callbacks = self.cancel = None
 
 
 def unit_of(ctx: Any) -> Unit:
@@ -65,6 +63,18 @@ def holdings_of(ctx: Any, ended: Callable[[], Exception]) -> Holdings:
     return held
 
 
+def callbacks_of(ctx: Any) -> Callbacks:
+    """The callbacks of a context in its present life."""
+    unit = unit_of(ctx)
+    callbacks = unit.callbacks
+    if callbacks is None:
+        with ctx.stack.lock:
+            callbacks = unit.callbacks
+            if callbacks is None:
+                callbacks = unit.callbacks = Callbacks()
+    return callbacks
+
+
 def closing(ctx: Any, unit: Unit, exc: BaseException | None) -> Steps:
     """The end of a unit: its resources, last opened first, then the callbacks that wait for it.
 
@@ -72,22 +82,23 @@ def closing(ctx: Any, unit: Unit, exc: BaseException | None) -> Steps:
     drops what waits for success, in `ctx` and in the context that makes its callbacks.
     """
     errors: list[BaseException] = []
-    callbacks = unit.callbacks
+    succeeded = ctx.succeeded
     for _ in range(_MOST_ROUNDS):
         if unit.held is not None:
-            failed = yield from unit.held.closing(exc, ctx.succeeded)
+            failed = yield from unit.held.closing(exc, succeeded)
             if failed:
                 errors += failed
-                callbacks.spoiled = unit_of(ctx.callbacks_context).callbacks.spoiled = True
-        pending = callbacks.take_pending(ctx.succeeded)
-        for callback in pending:
-            done, error = yield None, callback
-            if not done:
-                errors.append(error)
-        if (unit.held is None or unit.held.finish()) and callbacks.finish():
+                callbacks_of(ctx.callbacks_context).spoiled = True
+        if unit.callbacks is not None:
+            for callback in unit.callbacks.take_pending(succeeded):
+                done, error = yield None, callback
+                if not done:
+                    errors.append(error)
+        held, callbacks = unit.held, unit.callbacks
+        if (held is None or held.finish()) and (callbacks is None or callbacks.finish()):
             return errors
-    callbacks.over = True
-    if unit.held is not None:
-        unit.held.over = True
+    for part in (unit.held, unit.callbacks):
+        if part is not None:
+            part.over = True
     errors.append(RuntimeError(f"Callbacks at the end of {ctx!r} register each other anew."))
     return errors

@@ -23,7 +23,7 @@ from ..context.resources import (
     Resource,
     present,
 )
-from ..context.unit import unit_of
+from ..context.unit import callbacks_of
 from .globals import current_app_ctx, current_request_ctx
 
 T = TypeVar("T")
@@ -184,7 +184,7 @@ def _registering() -> tuple[Any, Callbacks]:
         raise RuntimeError(outside_message(_OUTSIDE, "This code registers a callback on it."))
     if ctx.ended:
         raise ctx.ended_error("register a callback")
-    return ctx, unit_of(ctx).callbacks
+    return ctx, callbacks_of(ctx)
 
 
 def _call(app: Any, function: Callable[..., object], args: Any, kwargs: Any) -> object:
