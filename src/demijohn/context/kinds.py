@@ -9,12 +9,12 @@ import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 from weakref import WeakValueDictionary
 
 from .forks import in_forked
 from .proxy import make_proxy
-from .resources import Declare, Lifetime, Resource, present
+from .resources import Lifetime, Resource, ResourceDecorator, present
 from .scope import Scope
 
 C = TypeVar("C")
@@ -64,25 +64,31 @@ class ContextStack(Generic[C]):
             f"Put this code under a pushed {self.name} context (`with`).",
         )
 
-    def resource(
-        self,
-        *,
-        lifetime: Lifetime = "context",
-        transaction: Callable[[Any, Any], object] | None = None,
-        dirty: Callable[[Any], object] | None = None,
-    ) -> Declare:
-        """Declare a resource of these contexts; see `demijohn.resource`."""
-
-        def declare(function: Callable[[], Any]) -> Any:
-            outside = f"Working outside of {self.name} context."
-            find = partial(self.var.get, None)
-
-            def finder(lifetime: Lifetime) -> Callable[[], Any]:
-                return find
-
-            return present(Resource(function, finder, outside, lifetime, transaction, dirty))
-
-        return declare
+    @property
+    def resource(self) -> ResourceDecorator:
+        """Declares a resource of these contexts: `@stack.resource`, see `demijohn.resource`."""
+        return cast("ResourceDecorator", partial(_declare, self))
 
     def __repr__(self) -> str:
         return f"<ContextStack {self.name!r}>"
+
+
+def _declare(
+    stack: ContextStack[Any],
+    function: Callable[[], Any] | None = None,
+    /,
+    *,
+    lifetime: Lifetime = "context",
+    transaction: Callable[[Any, Any], object] | None = None,
+    dirty: Callable[[Any], object] | None = None,
+) -> Any:
+    outside = f"Working outside of {stack.name} context."
+    find = partial(stack.var.get, None)
+
+    def finder(lifetime: Lifetime) -> Callable[[], Any]:
+        return find
+
+    def declare(function: Callable[[], Any]) -> Any:
+        return present(Resource(function, finder, outside, lifetime, transaction, dirty))
+
+    return declare if function is None else declare(function)

@@ -341,6 +341,29 @@ class Declare(Protocol):
     def __call__(self, function: Callable[[], AsyncIterator[T]], /) -> AsyncResource[T]: ...
 
 
+class ResourceDecorator(Protocol):
+    """What `app.resource` and `stack.resource` are: `@resource`, with or without options."""
+
+    @overload
+    def __call__(self, function: Callable[[], AbstractContextManager[T]], /) -> T: ...
+    @overload
+    def __call__(self, function: Callable[[], Iterator[T]], /) -> T: ...
+    @overload
+    def __call__(
+        self, function: Callable[[], AbstractAsyncContextManager[T]], /
+    ) -> AsyncResource[T]: ...
+    @overload
+    def __call__(self, function: Callable[[], AsyncIterator[T]], /) -> AsyncResource[T]: ...
+    @overload
+    def __call__(
+        self,
+        *,
+        lifetime: Lifetime = "context",
+        transaction: Callable[[Any, Any], object] | None = None,
+        dirty: Callable[[Any], object] | None = None,
+    ) -> Declare: ...
+
+
 class _Fake:
     """What stands in for a resource's value; a box, so that two equal ones are told apart."""
 

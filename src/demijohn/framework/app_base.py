@@ -22,7 +22,7 @@ from demijohn import typing as ft
 from ..context.ending import raise_errors
 from ..context.lifecycle import State
 from ..context.proxy import UNMADE
-from ..context.resources import Lifetime, overridden
+from ..context.resources import Lifetime, ResourceDecorator, overridden
 from ..context.scope import Scope
 from ..http.coerce import coerce
 from ..http.debughelpers import FormDataRoutingRedirect
@@ -35,7 +35,7 @@ from .globals import _cv_request, current_app_ctx, g, request_ctx
 from .helpers import send_from_directory
 from .matching import Matcher
 from .plan import HOOKS, WATCHED, HookLists, Plans, is_async, note_class
-from .resources import ResourceDecorator, declaring
+from .resources import declaring
 from .wrappers import Request, Response
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from functools import partial
-from typing import Any, Protocol, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from ..context.callbacks import Callbacks
 from ..context.errors import outside_message
@@ -44,29 +44,6 @@ def _of_request() -> Any:
 def finder(lifetime: Lifetime) -> Callable[[], Any]:
     """What finds the context that holds a resource of this lifetime for the calling code."""
     return _of_request if lifetime in ("view", "body") else _of_app_ctx
-
-
-class ResourceDecorator(Protocol):
-    """What `app.resource` is: `resource`, for one application."""
-
-    @overload
-    def __call__(self, function: Callable[[], AbstractContextManager[T]], /) -> T: ...
-    @overload
-    def __call__(self, function: Callable[[], Iterator[T]], /) -> T: ...
-    @overload
-    def __call__(
-        self, function: Callable[[], AbstractAsyncContextManager[T]], /
-    ) -> AsyncResource[T]: ...
-    @overload
-    def __call__(self, function: Callable[[], AsyncIterator[T]], /) -> AsyncResource[T]: ...
-    @overload
-    def __call__(
-        self,
-        *,
-        lifetime: Lifetime = "context",
-        transaction: Callable[[Any, Any], object] | None = None,
-        dirty: Callable[[Any], object] | None = None,
-    ) -> Declare: ...
 
 
 @overload
