@@ -266,6 +266,7 @@ def test_a_forked_process(use: str, tmp_path: Path) -> None:
 
 def test_gunicorn_with_preload(tmp_path: Path) -> None:
     """Workers forked from a process that opened it open their own, and close only that."""
+    pytest.importorskip("gunicorn", reason="pip install gunicorn")
     log = tmp_path / "log"
     (tmp_path / "site_app.py").write_text(
         PROGRAM.replace("sys.argv[1]", repr(str(log)))

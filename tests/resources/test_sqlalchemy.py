@@ -8,15 +8,18 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import sqlalchemy
-from orm_session import session
 from resource_kit import Boom, Handled, serve
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlalchemy.pool import QueuePool
 
 import demijohn
 from demijohn import on_commit, released
 from demijohn.context.errors import DirtyResource
+
+pytest.importorskip("sqlalchemy", reason="pip install sqlalchemy")
+
+import sqlalchemy  # noqa: E402
+from orm_session import session  # noqa: E402
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column  # noqa: E402
+from sqlalchemy.pool import QueuePool  # noqa: E402
 
 
 class Base(DeclarativeBase):
