@@ -16,10 +16,10 @@ from demijohn.context.errors import DirtyResource
 
 pytest.importorskip("sqlalchemy", reason="pip install sqlalchemy")
 
-import sqlalchemy  # noqa: E402
-from orm_session import session  # noqa: E402
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column  # noqa: E402
-from sqlalchemy.pool import QueuePool  # noqa: E402
+import sqlalchemy
+from orm_session import session
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.pool import QueuePool
 
 
 class Base(DeclarativeBase):

@@ -81,7 +81,9 @@ def resource(
     Decorates a generator function that yields once, or a function that returns a context manager.
     The name then stands for the value, typed as such. What the function needs it takes from
     `current_app`; no application need exist yet. An error that ended the context is raised at the
-    `yield`; code after it runs at a good end only. Async ones are awaited: `c = await conn`.
+    `yield`, and a `GeneratorExit` where it is released or the end is not good (an error was
+    handled, the client left): code after the `yield` runs when the outcome is `ok`, and only then.
+    Async ones are async generator functions and are awaited: `c = await conn`.
 
     Args:
         lifetime: how long it stays open; see `demijohn.context.Lifetime`.
@@ -133,7 +135,8 @@ def on_commit(function: Callable[..., object], /, *args: Any, **kwargs: Any) -> 
     """Call `function(*args, **kwargs)` once what this code does is kept for sure.
 
     Right after the commit of the innermost open transaction of this context, never after its
-    rollback. Without an open transaction: at the context's end, if its outcome is `ok`.
+    rollback. Without an open transaction: at the context's end, if its outcome is `ok` and its
+    resources closed without an error.
 
     Raises `RuntimeError` outside a context and `ContextEnded` after its end.
     """
