@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, ContextVar, copy_context
 from typing import Any
 
+import gevent
 import pytest
 from children_kit import EVERY_WAY, PATIENCE, STARTS, Start, called, make_app, view_app
 
@@ -353,6 +354,23 @@ def test_one_function_on_many_threads_at_once() -> None:
     app = view_app(view)
     assert app.test_client().get("/").json == [[n, n, "/"] for n in range(5)]
     assert app.log == ["app ok"] * 5 + ["request ok", "app ok"]
+
+
+def test_greenlets_that_take_turns() -> None:
+    """Greenlets that take turns in the middle keep each its own child."""
+
+    def view() -> Any:
+        def work(n: int) -> list[Any]:
+            g.n = n
+            for _ in range(3):
+                gevent.sleep(0)
+            return [g.n, request.path]
+
+        jobs = [gevent.spawn(in_child(work), n) for n in range(5)]
+        gevent.joinall(jobs, raise_error=True)
+        return [job.value for job in jobs]
+
+    assert view_app(view).test_client().get("/").json == [[n, "/"] for n in range(5)]
 
 
 def test_it_outlives_its_parent() -> None:

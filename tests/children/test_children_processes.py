@@ -76,6 +76,18 @@ def test_each_call_has_its_own_context(pool: ProcessPoolExecutor, current: Any) 
         pool.submit(process_app.dirty).result(WAIT)
 
 
+def test_a_pool_that_was_begun_in_a_request() -> None:
+    """A process that was forked in a request, and so has its Context, sees the child's context in
+    the child, and no request."""
+    fork = multiprocessing.get_context("fork")
+    with process_app.app.test_request_context("/"):
+        g.user = {"name": "ann", "pid": os.getpid()}
+        process_app.tenant.set("acme")
+        app_ctx.cancel()
+        with ProcessPoolExecutor(1, mp_context=fork) as executor:
+            assert executor.submit(in_child(process_app.look), 1).result(WAIT) == SEEN
+
+
 def test_an_error(pool: ProcessPoolExecutor, current: Any) -> None:
     """An error of the function comes back, and the pool goes on."""
     with pytest.raises(LookupError, match="ann"):

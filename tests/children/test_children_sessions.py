@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from children_kit import EVERY_WAY, PATIENCE, Start, called, make_app, view_app
 
-from demijohn import copy_current_request_context, flash, in_child, session
+from demijohn import copy_current_request_context, flash, in_child, session, stream_with_context
 from demijohn.context import SessionReadOnly
 from demijohn.sessions import SecureCookieSessionInterface, SessionInterface, SessionMixin
 
@@ -378,3 +378,43 @@ def test_nobody_keeps_a_session_from_being_saved() -> None:
 
     client = app.test_client()
     assert [client.get("/").text for _ in range(3)] == ["1 2", "3 4", "5 6"]
+
+
+def test_a_body_that_writes_to_the_session() -> None:
+    """A child that reads the session changes nothing for its parent: what a body writes there after
+    the response is final goes where it goes without a child."""
+
+    def view() -> Any:
+        session["a"] = 1
+        called(lambda: session["a"])
+
+        def body() -> Any:
+            session["a"] = 2
+            yield str(session["a"])
+
+        return stream_with_context(body())
+
+    client = view_app(view).test_client()
+    assert client.get("/").text == "2"
+    assert session_of(client) == {"a": 1}
+
+
+def test_a_session_that_cannot_be_copied() -> None:
+    """A session with a value that cannot be copied is refused where the work is started, and the
+    error says what was to be copied."""
+
+    class Store(SessionInterface):
+        def open_session(self, app: Any, request: Any) -> Any:
+            return DictSession(lock=threading.Lock())
+
+        def save_session(self, app: Any, session: Any, response: Any) -> None: ...
+
+    def view() -> str:
+        with pytest.raises(TypeError) as caught:
+            in_child(lambda: None)
+        return caught.value.__notes__[0]
+
+    app = view_app(view)
+    app.session_interface = Store()
+    text = app.test_client().get("/").text
+    assert text == "This session was to be copied for a child of its request."

@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from werkzeug.datastructures import Headers, MultiDict
 
 import demijohn
 from demijohn import copy_current_request_context, in_child, request
+from demijohn.framework.copies import Sharing
 from demijohn.globals import request_ctx
 from demijohn.testing import EnvironBuilder
 
@@ -396,3 +398,52 @@ def test_a_close_of_ones_own() -> None:
     app.test_client().get("/")
     gc.collect()
     assert closed == ["/"]
+
+
+def test_many_holders_let_go_at_once() -> None:
+    """Of many holders that let go at the same moment one closes the uploads, once."""
+
+    class Request:
+        closed = 0
+
+        def close(self) -> None:
+            self.closed += 1
+
+    for _ in range(200):
+        request = Request()
+        sharing = Sharing(request)
+        shares = [sharing.take() for _ in range(4)]
+        barrier = threading.Barrier(4, timeout=PATIENCE)
+
+        def let_go(share: Any, barrier: threading.Barrier = barrier) -> None:
+            barrier.wait()
+            share.let_go()
+            share.let_go()
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(let_go, shares))
+        assert request.closed == 1
+
+
+def test_many_threads_start_children_at_once() -> None:
+    """Threads that have inherited a request's Context can start children of it at once: the uploads
+    stay open."""
+
+    def view() -> str:
+        _ = request.files["f"]
+        barrier = threading.Barrier(4, timeout=PATIENCE)
+
+        def start() -> Any:
+            barrier.wait()
+            return in_child(lambda: request.files["f"].tell())()
+
+        with ThreadPoolExecutor(4) as pool:
+            jobs = [pool.submit(copy_context().run, start) for _ in range(4)]
+            found = {job.result(PATIENCE) for job in jobs}
+        gc.collect()
+        assert found == {0}
+        return content()
+
+    for _ in range(10):
+        data = {"f": (io.BytesIO(b"content"), "f.txt")}
+        assert view_app(view).test_client().post("/", data=data).text == "content"

@@ -198,7 +198,8 @@ class RequestContext(Context, stack=request_stack):
     def _now_final(self) -> None:
         """The response is final: what shares the session can no longer reach the client."""
         self._final = True
-        if self._sharing is not None and self._opened is not None:
+        sharing = self._sharing
+        if sharing is not None and sharing.sharing.lends_session and self._opened is not None:
             freeze(self._opened, session_read_only)
 
     # -- resources ----------------------------------------------------------------------------
@@ -265,11 +266,18 @@ class RequestContext(Context, stack=request_stack):
             request=self.request,
             session=self._opened,
         )
-        if self._sharing is None:
-            self._sharing = Sharing(self.request).take()
-        child._sharing = self._sharing.sharing.take()
+        sharing = self._shared()
+        sharing.lends_session = True
+        child._sharing = sharing.take()
         child._parent = self._parent or self
         return child
+
+    def _shared(self) -> Sharing:
+        """Who holds this request: this context, and what is made of it."""
+        with request_stack.lock:
+            if self._sharing is None:
+                self._sharing = Sharing(self.request).take()
+            return self._sharing.sharing
 
     def _push_needed(self) -> Context | None:
         current = current_app_ctx(None)

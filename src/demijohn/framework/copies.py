@@ -13,10 +13,12 @@ class Sharing:
     """
 
     def __init__(self, request: Any) -> None:
-        self._request = request
+        self._unclosed = [] if request is None else [request]
         self._holders: list[None] = []
         #: Held by a child while it reads the body.
         self.lock = threading.Lock()
+        #: Whether a holder writes to the session, too.
+        self.lends_session = False
 
     def take(self) -> Share:
         """A holder's share."""
@@ -24,10 +26,14 @@ class Sharing:
         return Share(self)
 
     def let_go(self) -> None:
-        # list.pop is atomic, so exactly one holder sees the list run empty.
         self._holders.pop()
-        if not self._holders and self._request is not None:
-            self._request.close()
+        if not self._holders:
+            # list.pop is atomic: of several that let go at once, one closes.
+            try:
+                request = self._unclosed.pop()
+            except IndexError:
+                return
+            request.close()
 
 
 class Share:

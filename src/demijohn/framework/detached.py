@@ -155,9 +155,12 @@ class DetachedRequest:
         self._data = RequestData(ctx, share)
         # Never pushed. It keeps the class, what an overridden `copy` does, and the share of the
         # uploads; not the request.
+        sharing = ctx._shared()
+        lends_session = sharing.lends_session
         self._kept = kept = ctx.copy()
         kept.request = self._data
         if not share:
+            sharing.lends_session = lends_session
             kept._opened = None
             kept._parent = SessionSource.of(ctx)
             if not self._data.has_files:

@@ -74,7 +74,11 @@ def session_read_only() -> SessionReadOnly:
 
 
 def _copy_session(session: Any) -> Any:
-    copied = copy.deepcopy(session)
+    try:
+        copied = copy.deepcopy(session)
+    except Exception as error:
+        error.add_note("This session was to be copied for a child of its request.")
+        raise
     # Filling the copy counted as changing it.
     if copied.modified != session.modified:
         copied.modified = session.modified
