@@ -36,6 +36,7 @@ def look(n: int) -> dict[str, Any]:
         "tenant": tenant.get(),
         "label": current_app.config["LABEL"],
         "request": has_request_context(),
+        "cancelled": app_ctx.cancelled,
         "deadline": remaining is not None and 0 < remaining <= 60,
     }
 

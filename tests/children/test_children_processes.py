@@ -50,6 +50,7 @@ SEEN = {
     "tenant": "acme",
     "label": "global",
     "request": False,
+    "cancelled": False,
     "deadline": False,
 }
 

@@ -6,11 +6,13 @@ import gc
 import threading
 import weakref
 from concurrent.futures import CancelledError, as_completed
+from time import monotonic
 from typing import Any
 
 import pytest
 from children_kit import PATIENCE, make_app, view_app
 
+import demijohn
 from demijohn import Cancelled, DeadlineExceeded, g, in_child, parallel, request
 from demijohn.globals import app_ctx
 
@@ -410,6 +412,59 @@ def test_the_blocks_use_is_checked(ctx: Any) -> None:
         p.submit(int)
     with pytest.raises(RuntimeError, match="entered before"):
         p.__enter__()
+
+
+def test_a_cancel_while_a_branch_is_submitted() -> None:
+    """A branch that is submitted just when the block is cancelled never starts."""
+    app = make_app()
+    app.carry("slow")
+    preparing, cancelled, ran = threading.Event(), threading.Event(), list[int]()
+
+    class Globals(demijohn.ctx._AppCtxGlobals):
+        armed = False
+
+        @property
+        def slow(self) -> int:
+            """Read when the branch's child is prepared: the block is cancelled meanwhile."""
+            if self.armed:
+                preparing.set()
+                assert cancelled.wait(PATIENCE)
+            return 1
+
+        @slow.setter
+        def slow(self, value: int) -> None: ...
+
+    app.app_ctx_globals_class = Globals
+
+    def fail() -> None:
+        assert preparing.wait(PATIENCE)
+        raise LookupError
+
+    with app.app_context(), pytest.raises(LookupError), parallel() as p:
+        assert g.slow == 1
+        p.submit(fail)
+        p._entered().on_cancel(cancelled.set)
+        g.armed = True
+        p.submit(ran.append, 1)
+    assert ran == []
+
+
+def test_what_waits_does_not_start_after_the_deadline(ctx: Any) -> None:
+    """A branch whose turn comes after the deadline never starts, whether somebody has noticed the
+    deadline or not."""
+    ran: list[int] = []
+
+    def long() -> None:
+        deadline = app_ctx.deadline
+        while monotonic() <= deadline:
+            pass
+
+    with pytest.raises(DeadlineExceeded), parallel(1, deadline=0.01) as p:
+        p.submit(long)
+        late = p.submit(ran.append, 1)
+        while not late.done():
+            pass
+    assert ran == []
 
 
 # -- in requests -----------------------------------------------------------------------------------

@@ -108,6 +108,20 @@ def test_the_configurations_deadline(way: str) -> None:
     assert client.get("/").text == "None"
 
 
+@pytest.mark.parametrize("way", SETS)
+def test_the_configuration_alone(way: str) -> None:
+    """The same in an application whose rules declare nothing."""
+    app = make_app()
+    app.add_url_rule("/", "plain", remaining)
+    client = app.test_client()
+    assert client.get("/").text == "None"
+    SETS[way](app.config, 60)
+    assert 50 < float(client.get("/").text) <= 60
+    app.config.pop("REQUEST_DEADLINE")
+    assert client.get("/").text == "None"
+    assert type(app._matcher) is Matcher
+
+
 def test_a_configuration_that_means_nothing() -> None:
     """A `REQUEST_DEADLINE` that is no number of seconds is an error of each request, which says
     so."""

@@ -124,15 +124,12 @@ class Parallel:
         with self._changed:
             if self._left:
                 raise RuntimeError("This block is over: submit inside `with parallel() as p:`.")
-            # Asked in the lock: what is put in after `_drop_waiting` would be started.
-            if not token.told:
-                self._waiting.append((branch, lambda: work(*args, **kwargs)))
-                self._undone += 1
-                if self._workers < self._most:
-                    self._start_worker()
-                self._branches.append(branch)
-                return branch
-        raise error_for(token.reason or "user")
+            self._waiting.append((branch, lambda: work(*args, **kwargs)))
+            self._undone += 1
+            if self._workers < self._most:
+                self._start_worker()
+            self._branches.append(branch)
+        return branch
 
     @property
     def results(self) -> list[Any]:
@@ -196,6 +193,8 @@ class Parallel:
 
     def _run(self, branch: Branch[Any], work: Callable[[], Any]) -> None:
         try:
+            # Of what was submitted at the moment of a cancel, and where nobody has noticed yet that
+            # the deadline has passed.
             if self._entered().reason is not None:
                 branch.cancel()
             if branch.set_running_or_notify_cancel():
