@@ -93,11 +93,14 @@ class Parallel:
         self._variables = context
         self._deadline = deadline
         # Guards what follows, and is notified when a branch is done and when all are cancelled.
-        self._changed = threading.Condition()
+        lock = threading.RLock()
+        self._changed = threading.Condition(lock)
+        # Notified when there is work for a thread that waits for some, and at the end.
+        self._wanted = threading.Condition(lock)
         self._branches: list[Branch[Any]] = []
         self._waiting: deque[tuple[Branch[Any], Callable[[], Any]]] = deque()
         self._threads: list[threading.Thread] = []
-        self._workers = 0
+        self._workers = self._idle = 0
         self._undone = 0
         self._errors: list[BaseException] = []
         self._token: CancelToken | None = None
@@ -126,7 +129,9 @@ class Parallel:
                 raise RuntimeError("This block is over: submit inside `with parallel() as p:`.")
             self._waiting.append((branch, lambda: work(*args, **kwargs)))
             self._undone += 1
-            if self._workers < self._most:
+            if self._idle >= len(self._waiting):
+                self._wanted.notify()
+            elif self._workers < self._most:
                 self._start_worker()
             self._branches.append(branch)
         return branch
@@ -145,6 +150,7 @@ class Parallel:
         token = self._entered()
         with self._changed:
             self._left = True
+            self._wanted.notify_all()
             before = list(self._errors)
         if error is not None:
             token.cancel("parent")
@@ -177,16 +183,17 @@ class Parallel:
             # Those that there are will do it.
             return
         self._workers += 1
-        if len(self._threads) > self._most:
-            self._threads = [each for each in self._threads if each.is_alive()]
         self._threads.append(thread)
 
     def _work(self) -> None:
         while True:
             with self._changed:
-                if not self._waiting:
-                    self._workers -= 1
-                    return
+                while not self._waiting:
+                    if self._left:
+                        return
+                    self._idle += 1
+                    self._wanted.wait()
+                    self._idle -= 1
                 branch, work = self._waiting.popleft()
             self._run(branch, work)
             del branch, work
