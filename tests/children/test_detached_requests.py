@@ -381,6 +381,21 @@ def test_uploads_without_a_call(wrap: Any) -> None:
         assert [file.closed for file in files] == [True]
 
 
+def test_uploads_that_a_child_has_parsed() -> None:
+    """Uploads of a body that a child has read itself, sharing the session as in Flask, are closed
+    at its end, and its parent's at its own."""
+    seen: list[list[bool]] = []
+
+    def view() -> str:
+        first = copy_current_request_context(content)()
+        seen.append([file.closed for file in Upload.made])
+        return first + content()
+
+    with uploading(view_app(view)) as files:
+        assert [file.closed for file in files] == [True, True]
+    assert seen == [[True]]
+
+
 def test_uploads_in_a_running_child() -> None:
     """A child that still runs when the response is out keeps the uploads open until its own end."""
     go = threading.Event()

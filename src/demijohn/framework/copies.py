@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from werkzeug.datastructures import MultiDict
+
 
 class Sharing:
     """One request that several contexts hold; it is closed when the last of them lets go.
@@ -42,10 +44,16 @@ class Share:
     def __init__(self, sharing: Sharing) -> None:
         self.sharing = sharing
         self._held = True
+        #: Of a child whose request may read the body itself, that request: its files are its own.
+        self.reader: Any = None
 
     def let_go(self) -> None:
         if self._held:
             self._held = False
+            reader, self.reader = self.reader, None
+            if reader is not None:
+                for _, file in vars(reader).get("files", MultiDict()).items(multi=True):
+                    file.close()
             self.sharing.let_go()
 
     def __del__(self) -> None:

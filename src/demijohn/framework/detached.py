@@ -104,7 +104,9 @@ class RequestData:
         if self._was_read or _has_no_body(environ):
             self._input = io.BytesIO
             self.environ.pop("wsgi.input_terminated", None)
-        elif share:
+        #: Whether a child reads the body itself, by way of its parent.
+        self.reads_itself = share and self._input is Unread
+        if self.reads_itself:
             self._input = partial(ParentsBody, weakref.ref(ctx))
         #: Whether there are files that somebody has to close.
         self.has_files = bool(state.get("files"))
@@ -170,5 +172,7 @@ class DetachedRequest:
         """A request context for one child, which brings `app_ctx`."""
         child = self._kept.copy()
         child.request = self._data.make()
+        if self._data.reads_itself:
+            child._sharing.reader = child.request
         child._own_app_ctx = child.app_ctx = app_ctx
         return child
