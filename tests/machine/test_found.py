@@ -16,9 +16,11 @@ from demijohn import (
     g,
     has_app_context,
     request,
+    resource,
     stream_with_context,
 )
 from demijohn.context import ContextWarning
+from demijohn.signals import appcontext_popped, appcontext_pushed
 
 T = TypeVar("T")
 
@@ -217,3 +219,100 @@ def test_every_error_at_the_end_of_a_stream_is_raised(app: Demijohn) -> None:
     with pytest.raises(ExceptionGroup) as caught:
         list(body)
     assert [type(error) for error in caught.value.exceptions] == [LookupError, OSError]
+
+
+def test_a_successor_opens_resources_anew(app: Demijohn, log: list[str]) -> None:
+    """A second life's first resource is opened in its stream or in its teardown as in a first."""
+
+    @resource
+    def name() -> Iterator[str]:
+        log.append("open")
+        yield "name"
+        log.append("close")
+
+    def generate() -> Iterator[str]:
+        yield name.upper()
+
+    ctx = app.test_request_context()
+    for _ in range(2):
+        with ctx:
+            body = stream_with_context(generate())
+        assert list(body) == ["NAME"]
+    assert log == ["open", "request None found", "app None", "close"] * 2
+    log.clear()
+    app.teardown_appcontext(lambda exc: log.append(name.upper()))
+    outer = app.app_context()
+    for _ in range(2):
+        with outer:
+            pass
+    assert log == ["open", "NAME", "app None", "close"] * 2
+
+
+def test_a_resource_is_closed_where_its_opening_fails_at_the_last(
+    app: Demijohn, log: list[str]
+) -> None:
+    """An error in the end of the context that an app's resource is opened in closes it again."""
+
+    @resource(lifetime="app")
+    def name() -> Iterator[str]:
+        try:
+            yield "name"
+        finally:
+            log.append("close")
+
+    def fail(sender: Demijohn) -> None:
+        raise LookupError("popped")
+
+    with app.app_context():
+        with appcontext_popped.connected_to(fail, app), pytest.raises(LookupError):
+            name.upper()
+        assert log == ["app None", "close"]
+        assert name.upper() == "NAME"
+    app.close()
+
+
+def test_a_resource_is_closed_where_its_surroundings_fail(app: Demijohn, log: list[str]) -> None:
+    """An error in the push of the context that an app's resource is closed in does not keep it."""
+
+    @resource(lifetime="app")
+    def name() -> Iterator[str]:
+        yield "name"
+        log.append("close")
+
+    def fail(sender: Demijohn) -> None:
+        raise LookupError("pushed")
+
+    with app.app_context():
+        assert name.upper() == "NAME"
+    log.clear()
+    with appcontext_pushed.connected_to(fail, app), pytest.raises(LookupError):
+        app.close()
+    assert log == ["app None", "close"]
+
+
+def test_a_body_that_cannot_be_sent_puts_no_end_off(app: Demijohn, log: list[str]) -> None:
+    """Where giving back a resource or the server's `start_response` raises, the body is closed."""
+
+    @resource(lifetime="view")
+    def name() -> Iterator[str]:
+        try:
+            yield "name"
+        finally:
+            raise KeyboardInterrupt
+
+    @app.get("/<path:how>")
+    def view(how: str) -> Response:
+        if how == "release":
+            name.upper()
+        return Response(stream_with_context(iter("ab")))
+
+    def start(status: str, headers: object, exc_info: object = None) -> None:
+        if request.path == "/start":
+            raise KeyboardInterrupt
+
+    for how in ("start", "release"):
+        log.clear()
+        with pytest.raises(KeyboardInterrupt) as caught:
+            app(EnvironBuilder(f"/{how}").get_environ(), start)
+        assert log == ["request None found", "app None"]
+        assert caught.value.__traceback__ is not None

@@ -67,7 +67,12 @@ def _serve(
         if not plain:
             _release(app, ctx, environ)
     except BaseException as failed:
-        _end(app, ctx, environ, error, failed)
+        try:
+            # Nobody will read it: a body that holds the context would put its end off.
+            if (close := getattr(answer, "close", None)) is not None:
+                close()
+        finally:
+            _end(app, ctx, environ, error, failed)
         raise
     if _PRESERVE_KEY in environ:
         _preserve(environ, ctx)
