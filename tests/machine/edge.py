@@ -7,13 +7,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from hypothesis import strategies as st
-
-from .model import edge_points
-from .places import Place, ThreadPlace
-from .system import Running, System, Watch
-
-LATE = ("teardown", "appcontext_tearing_down", "appcontext_popped", "request_tearing_down")
+from .drawn import Bits, brief
+from .invariants import judge_log
+from .lives import Life, auto_release
+from .model import Model
+from .places import Place, ThreadPlace, attempt
+from .resources import ACTS, Act, Acts
+from .system import Handled, System
+from .watch import Running, Spot, Watch
 
 
 class Broken(Exception):
@@ -24,7 +25,10 @@ class Fatal(BaseException):
     """The same, as no `Exception`."""
 
 
-@dataclass(frozen=True)
+ERRORS: list[type[BaseException]] = [Broken, Fatal, Handled]
+
+
+@dataclass(frozen=True, repr=False)
 class Spec:
     """A request at an edge: what it does and where it fails."""
 
@@ -32,8 +36,10 @@ class Spec:
     blueprint: bool = False
     streams: bool = False
     after_this: bool = False
+    late: bool = False
     fails_at: str | None = None
-    fatal: bool = False
+    error: type[BaseException] = Broken
+    acts: tuple[Act, ...] = ()
     inner: tuple[Spec, ...] = ()
     # Of a streamed body:
     count: int = 0
@@ -41,70 +47,75 @@ class Spec:
     keeps_context: bool = False
     steps_itself: bool = False
 
+    __repr__ = brief
 
-POINTS = [
-    "appcontext_pushed",
-    "open_session",
-    "request_started",
-    "before",
-    "view",
-    "after",
-    "request_finished",
-    "teardown_request bp",
-    "teardown_request 2",
-    "teardown_request 1",
-    "request_tearing_down",
-    "teardown_appcontext 2",
-    "teardown_appcontext 1",
-    "appcontext_tearing_down",
-    "appcontext_popped",
+
+BEGIN_POINTS = ["appcontext_pushed", "open_session"]
+WAY_POINTS = ["request_started", "before", "view", "after", "request_finished"]
+END_POINTS = [
+    *("teardown_request bp", "teardown_request 2", "teardown_request 1", "request_tearing_down"),
+    *("teardown_appcontext 2", "teardown_appcontext 1"),
+    *("appcontext_tearing_down", "appcontext_popped"),
 ]
+CLOSE_POINTS = [
+    *("close plain", "close manager", "close nested", "close pooled", "close txn", "close body"),
+    "open plain",
+]
+POINTS = [*BEGIN_POINTS, *WAY_POINTS, *END_POINTS, *CLOSE_POINTS, "release pooled", "release txn"]
 
 
-def _spec(streams: bool, inner: st.SearchStrategy[tuple[Spec, ...]]) -> st.SearchStrategy[Spec]:
-    return st.builds(
-        Spec,
-        app=st.integers(0, 2),
-        blueprint=st.booleans(),
-        streams=st.just(streams),
-        after_this=st.booleans(),
-        fails_at=st.none() | st.sampled_from(POINTS),
-        fatal=st.booleans(),
-        inner=inner,
-        count=st.integers(0, 3) if streams else st.just(0),
-        fails_in_step=st.integers(-2, 3) if streams else st.just(-1),
-        keeps_context=st.booleans() if streams else st.just(False),
-        steps_itself=st.booleans() if streams else st.just(False),
+def draw_act(bits: Bits) -> Act:
+    """An act; one in four fails."""
+    kind, name = bits.one(ACTS)
+    if not bits.rarely():
+        return Act(kind, name)
+    return Act(kind, name, bits.below(5), bits.one([Broken, Fatal]))
+
+
+def draw_spec(bits: Bits, streams: bool = False, depth: int = 0) -> Spec:
+    """A request, with requests in it down to `depth`."""
+    fails = bits.flag()
+    return Spec(
+        app=bits.below(3),
+        blueprint=bits.flag(),
+        streams=streams,
+        after_this=bits.flag(),
+        late=bits.rarely(),
+        fails_at=bits.one(POINTS) if fails else None,
+        error=bits.one(ERRORS),
+        acts=tuple(bits.some(4, draw_act)),
+        count=bits.below(4) if streams else 0,
+        fails_in_step=bits.below(6) - 2 if streams else -1,
+        keeps_context=streams and bits.rarely(),
+        steps_itself=streams and bits.rarely(),
+        inner=tuple(bits.some(2, lambda bits: draw_spec(bits, depth=depth - 1))) if depth else (),
     )
 
 
-_leaves = _spec(False, st.just(()))
-_nested = _spec(False, st.lists(_leaves, max_size=2).map(tuple))
-hand_specs = st.builds(
-    Spec,
-    streams=st.just(True),
-    fatal=st.booleans(),
-    count=st.integers(0, 3),
-    fails_in_step=st.integers(-2, 3),
-    steps_itself=st.booleans(),
-)
-plain_specs = _spec(False, st.lists(_nested, max_size=2).map(tuple))
-stream_specs = _spec(True, st.lists(_leaves, max_size=1).map(tuple))
+def draw_hand_spec(bits: Bits) -> Spec:
+    """A body that is made by hand."""
+    return Spec(
+        streams=True,
+        error=bits.one([Broken, Fatal]),
+        acts=tuple(bits.some(2, draw_act)),
+        count=bits.below(4),
+        fails_in_step=bits.below(6) - 2,
+        steps_itself=bits.rarely(),
+    )
 
 
 class Body:
     """A streamed body: stepped, closed and dropped by the machine."""
 
-    def __init__(self, work: Running, count: int, fails_in_step: int, fatal: bool) -> None:
+    def __init__(self, work: Running, spec: Spec) -> None:
         self.work = work
-        self.count = count
+        self.count = spec.count
         self.error: BaseException | None = None
-        if 0 <= fails_in_step <= count:
-            self.error = (Fatal if fatal else Broken)(f"step {fails_in_step}")
-        self.fails_in_step = fails_in_step
+        if 0 <= spec.fails_in_step <= spec.count:
+            self.error = spec.error(f"step {spec.fails_in_step}")
+        self.fails_in_step = spec.fails_in_step
         self.position = 0
         self.started = False
-        self.over = False
         self.closings = 0
         self.iterable: Any = None
         self.iterator: Any = None
@@ -125,15 +136,21 @@ class Body:
                     yield b"%d" % step
         finally:
             self.closings += 1
-            watch.look(self.work, "close")
+            watch.look(self.work, "step, closing")
+
+    def drop(self) -> None:
+        """It is over: nothing of it is kept."""
+        self.iterable = self.iterator = self.error = None
+        self.inside = lambda step, kept: None
 
 
 class Edge:
     """Calls applications as a server does, and judges each answer and what the hooks logged."""
 
-    def __init__(self, system: System, watch: Watch, signals: bool) -> None:
+    def __init__(self, system: System, watch: Watch, acts: Acts, signals: bool) -> None:
         self.system = system
         self.watch = watch
+        self.acts = acts
         self.signals = signals
         self.here: Place | None = None
         self.threads: list[ThreadPlace] = []
@@ -143,56 +160,45 @@ class Edge:
     def call(self, spec: Spec) -> Body | None:
         """Make a request here; a streamed body is given back unread."""
         app = self.system.apps[spec.app]
-        work = Running(app, edge=True)
+        work = Running(app, edge=True, late=spec.late, spot=Spot(Life(), Life()))
         body = self.body(spec, work) if spec.streams else None
         work.view = lambda: self._view(spec, work, body)
-        points = self._points(spec)
-        failing = spec.fails_at if any(spec.fails_at in part for part in points) else None
-        error = (Fatal if spec.fatal else Broken)(spec.fails_at) if failing else None
-        late = failing is not None and failing.startswith(LATE) and failing in points[2]
-        fails = {failing: error} if failing and error and not (late and body) else {}
-        logged = len(self.watch.logged)
-        before = self.system.see(self.watch.wrong)
+        error = None if spec.fails_at is None else spec.error(spec.fails_at)
+        fails = {spec.fails_at: error} if spec.fails_at and error else {}
+        environ = self.system.environ("/bp/plain" if spec.blueprint else "/plain")
         statuses: list[str] = []
-        raised: BaseException | None = None
-        given: Any = None
+        before = self.system.see(self.watch)
         with self.watch.running(work, fails):
-            try:
-                given = app(self._environ(spec), lambda status, *rest: statuses.append(status))
-            except BaseException as caught:
-                raised = caught
-        if self.system.see(self.watch.wrong) != before:
-            self.watch.wrong.append(f"{spec}: the caller's contexts changed")
-        works = not fails or late
-        self._judge_answer(spec, statuses, raised, error if fails else None, works)
-        self._judge_log(spec, work, failing if fails else None, error if fails else None, body)
-        if late and fails and not spec.fatal:
-            self._judge_logged(logged, error)
-        if body is not None and works and raised is None:
+            given, raised = attempt(
+                lambda: app(environ, lambda status, *rest: statuses.append(status))
+            )
+        if self.system.see(self.watch) != before:
+            self.watch.say(20, f"{spec}: the caller's contexts changed")
+        way = Way(self, spec, work, error)
+        way.judge(statuses, raised, self.watch.logged)
+        status, ended = way.status, way.ended
+        # The error's traceback leads to this frame.
+        fails.clear()
+        del raised, error, way
+        if body is not None and not ended:
             body.iterable, body.iterator = given, iter(given)
             # An error of a request within this one, which is kept, leads to this frame.
             del given
             return body
+        if body is not None:
+            body.drop()
         if given is not None:
-            if works and b"".join(given) != b"plain":
-                self.watch.wrong.append(f"{spec}: another body")
+            if status == "200" and b"".join(given) != b"plain":
+                self.watch.say(20, f"{spec}: another body")
             getattr(given, "close", lambda: None)()
+        self.watch.is_over(work)
         return None
 
     def body(self, spec: Spec, work: Running) -> Body:
         """A body that does what `spec` says, inside the context of `work`."""
-        body = Body(work, spec.count, spec.fails_in_step, spec.fatal)
+        body = Body(work, spec)
         body.inside = lambda step, kept: self._inside(spec, body, step, kept)
         return body
-
-    def _environ(self, spec: Spec) -> dict[str, Any]:
-        return self.system.environ("/bp/plain" if spec.blueprint else "/plain")
-
-    def _points(self, spec: Spec) -> tuple[list[str], list[str], list[str]]:
-        hooks = spec.app != 2
-        after_this = spec.after_this
-        blueprint = spec.blueprint
-        return edge_points(hooks, spec.app == 1, blueprint, after_this, self.signals)
 
     def _view(self, spec: Spec, work: Running, body: Body | None) -> Any:
         watch, fw = self.watch, self.system.module
@@ -200,6 +206,8 @@ class Edge:
             fw.after_this_request(self._after_this)
         watch.reach("view")
         watch.bind_session(work, "view")
+        for act in spec.acts:
+            self.acts.do(act, work, work.app)
         for inner in spec.inner:
             self.call(inner)
             watch.look(work, "after an inner request")
@@ -218,6 +226,9 @@ class Edge:
             self.watch.bind_session(body.work, "step")
         if spec.keeps_context and step == 0:
             kept.enter_context(self._aside(body.work))
+        elif not spec.keeps_context:
+            for act in spec.acts[step : step + 2]:
+                self.acts.do(act, body.work, body.work.app)
         if spec.steps_itself and step == 1:
             self._step_itself(body)
 
@@ -241,59 +252,107 @@ class Edge:
                     place.run(act)
                 except (RuntimeError, ValueError):
                     continue
-                self.watch.wrong.append("a body was stepped or closed in its own step")
+                self.watch.say(15, "a body was stepped or closed in its own step")
 
-    # -- judging ------------------------------------------------------------------------------
 
-    def _judge_answer(
+class Way:
+    """What a request at an edge must do: its hooks in order, its answer, and what it raises."""
+
+    def __init__(self, edge: Edge, spec: Spec, work: Running, error: BaseException | None) -> None:
+        self.spec = spec
+        self.work = work
+        self.watch = edge.watch
+        self.error = error
+        self.status = "200"
+        self.good = True
+        self.exc: BaseException | None = None
+        self.ended = True
+        self.model = model = Model(edge.signals)
+        model.begin({spec.fails_at: error} if spec.fails_at and error else {})
+        self.early = self._reach(begin_points(spec.app == 1, edge.signals)) is not None
+        if not self.early:
+            self._go(way_points(spec.app != 2, spec.after_this, edge.signals))
+        self.reached = error is not None and spec.fails_at not in model.fails
+        if not (spec.streams and self.status == "200" and self.exc is None and self.good):
+            self.end()
+            return
+        released = auto_release(work.spot, model.reach)
+        self.reached = self.reached or bool(released)
+        if any(not isinstance(each, Exception) for each in released):
+            self.exc = error
+            self.end()
+        else:
+            self.ended = False
+
+    def _reach(self, points: list[str]) -> str | None:
+        for point in points:
+            if self.model.reach(point):
+                self._fail()
+                return point
+        return None
+
+    def _fail(self) -> None:
+        self.exc, self.good = self.error, False
+        self.status = "500" if isinstance(self.error, Exception) else ""
+
+    def _go(self, way: list[str]) -> None:
+        failed = self._reach(way)
+        if failed is None or not isinstance(self.error, Exception):
+            return
+        at, view = way.index(failed), way.index("view")
+        if at <= view and isinstance(self.error, Handled):
+            self.status, self.exc = "409", None
+        for point in way[view + 1 :]:
+            if at >= view or point != "after this":
+                self.model.reach(point)
+
+    def end(self) -> None:
+        """The end, in the model."""
+        spec, spot = self.spec, self.work.spot
+        assert spot.app is not None and spot.request is not None
+        blueprint = spec.blueprint and not self.early
+        model, hooks = self.model, spec.app != 2
+        model.end_of("request", hooks, blueprint, spot.request, spot.app, self.exc, self.good)
+        model.late = spec.late
+        model.end_of("app", hooks, False, spot.app, spot.app, self.exc, self.good)
+        self.reached = self.error is not None and spec.fails_at not in model.fails
+
+    def judge(
         self,
-        spec: Spec,
         statuses: list[str],
         raised: BaseException | None,
-        error: BaseException | None,
-        works: bool,
+        logged: list[BaseException | None],
     ) -> None:
-        wanted = error if error is not None and spec.fatal else None
+        """Compare what happened."""
+        spec, watch, error = self.spec, self.watch, self.error
+        wanted = error if self.reached and not isinstance(error, Exception) else None
         if raised is not wanted:
-            self.watch.wrong.append(f"{spec}: raised {raised!r}, not {wanted!r}")
-        if raised is None and [status[:3] for status in statuses] != ["200" if works else "500"]:
-            self.watch.wrong.append(f"{spec}: status {statuses}")
-
-    def _judge_log(
-        self,
-        spec: Spec,
-        work: Running,
-        failing: str | None,
-        error: BaseException | None,
-        body: Body | None,
-    ) -> None:
-        begin, way, end = self._points(spec)
-        got = list(work.log)
-        exc = None if failing is None or failing in end else error
-        wanted: list[tuple[str, BaseException | None]] = []
-        if failing in begin:
+            watch.say(10, f"{spec}: raised {raised!r}, not {wanted!r}")
+        if raised is None and [status[:3] for status in statuses] != [self.status]:
+            watch.say(13, f"{spec}: status {statuses}, not {self.status}")
+        got, due = self.work.log, self.model.expected
+        if self.early:
             # The answer to an error before matching is Flask's; no blueprint is known by then.
-            end = [point for point in end if point != "teardown_request bp"]
-            got = [entry for entry in got if entry[0] in end]
-        else:
-            wanted += [(point, None) for point in begin]
-            for point in way:
-                wanted.append((point, None))
-                if point == failing:
-                    if not spec.fatal:
-                        again = way[way.index("view") + 1 :]
-                        reached = way.index(point) >= way.index("view")
-                        wanted += [(p, None) for p in again if reached or p != "after this"]
-                    break
-        if body is None or exc is not None:
-            wanted += [(point, None if point == "appcontext_popped" else exc) for point in end]
-        if got != wanted:
-            self.watch.wrong.append(f"{spec}: hooks ran as {got}, not {wanted}")
+            due = [entry for entry in due if entry[0] not in BEGIN_POINTS]
+            got = [entry for entry in got if entry[0] not in BEGIN_POINTS + WAY_POINTS]
+            got = [entry for entry in got if entry[0] != "after this"]
+        if not self.ended and [entry for entry in got if entry not in due]:
+            watch.say(12, f"{spec}: ran {got}, not {due}, before its body")
+        if problem := judge_log(got, due, str(spec), self.reached):
+            watch.wrong.append(problem)
+        self.work.log.clear()
+        of_end = isinstance(error, Exception) and self.reached and self.exc is None and self.good
+        if of_end and not any(each is error for each in logged):
+            watch.say(10, f"{error!r} of an end was not reported")
+        self.model.begin({})
 
-    def _judge_logged(self, since: int, error: BaseException | None) -> None:
-        if [found for found in self.watch.logged[since:] if found is error] == []:
-            self.watch.wrong.append(f"{error!r} of an end was not reported")
 
-    def end_of(self, body: Body, spec: Spec) -> list[str]:
-        """The hooks that run at the end of a streamed body."""
-        return self._points(spec)[2]
+def begin_points(opens_session: bool, signals: bool) -> list[str]:
+    """The hooks of a request at an edge before its URL is matched."""
+    return ["appcontext_pushed"] * signals + ["open_session"] * opens_session
+
+
+def way_points(hooks: bool, after_this: bool, signals: bool) -> list[str]:
+    """The hooks of its way to a response."""
+    way = ["request_started"] * signals + ["before"] * hooks + ["view"]
+    return way + ["after this"] * after_this + ["after"] * hooks + ["request_finished"] * signals

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from .lives import Life, Spot
 from .places import Place
-from .system import Slot
+from .watch import LAST, Slot
 
 REQUEST_END = ["teardown_request 2", "teardown_request 1"]
 APP_END = ["teardown_appcontext 2", "teardown_appcontext 1"]
@@ -42,6 +43,10 @@ class Ctx:
     parent: Ctx | None = None
     own: Ctx | None = None
     app_ctx: Ctx | None = None
+    life: Life = field(default_factory=Life)
+    """What it holds in its present life."""
+    told: bool | None = None
+    """Whether all went well, as the request that brought it told."""
 
     def __repr__(self) -> str:
         return self.name
@@ -76,6 +81,12 @@ class Stacks:
         """The request context that is current here."""
         return self.requests[-1].ctx if self.requests else None
 
+    def spot(self) -> Spot:
+        """What holds what is opened here."""
+        app, request = self.app, self.request
+        belongs = request is not None and request.app_ctx is app and app is not None
+        return Spot(app and app.life, request.life if belongs and request else None)
+
     def of(self, ctx: Ctx) -> list[Push]:
         """The stack that a context belongs on."""
         return self.apps if ctx.kind == "app" else self.requests
@@ -90,12 +101,15 @@ class Model:
         self.fails: dict[str, BaseException] = {}
         self.failed: Ctx | None = None
         """The app context whose begin failed in this move."""
+        self.late = False
+        """Whether the last function of an app context's end opens a resource."""
 
-    def begin(self, fails: dict[str, BaseException]) -> None:
+    def begin(self, fails: dict[str, BaseException], late: bool = False) -> None:
         """A move starts, in which the hooks named in `fails` raise, once each."""
         self.expected = []
         self.fails = dict(fails)
         self.failed = None
+        self.late = late
 
     def reach(self, point: str, exc: BaseException | None = None) -> list[BaseException]:
         """A hook runs: noted, and what it raises."""
@@ -148,6 +162,7 @@ class Model:
         if begins:
             push.ctx.state = "current"
             push.ctx.owner = push
+            push.ctx.life, push.ctx.told = Life(), None
 
     # -- pop ----------------------------------------------------------------------------------
 
@@ -209,11 +224,36 @@ class Model:
         return errors
 
     def end(self, ctx: Ctx, exc: BaseException | None) -> list[BaseException]:
-        """The hooks of an end, all of them, and what they raise."""
+        """The functions of an end, all of them, and what they raise."""
         ctx.state = "ended"
+        good = exc is None if ctx.told is None else ctx.told
+        below = ctx if ctx.kind == "app" else ctx.app_ctx
+        assert below is not None
+        if ctx.kind != "app" and below is ctx.own:
+            below.told = exc is None
+        blueprint = ctx.blueprint and ctx.matched
+        return self.end_of(ctx.kind, ctx.hooks, blueprint, ctx.life, below.life, exc, good)
+
+    def end_of(
+        self,
+        kind: str,
+        hooks: bool,
+        blueprint: bool,
+        life: Life,
+        callbacks: Life,
+        exc: BaseException | None,
+        good: bool,
+    ) -> list[BaseException]:
+        """The end of one life: hooks, closings, callbacks; `callbacks` is the app context's."""
         errors: list[BaseException] = []
-        for point in end_points(ctx.kind, ctx.hooks, ctx.blueprint and ctx.matched, self.signals):
-            errors += self.reach(point, None if point == "appcontext_popped" else exc)
+        for point in end_points(kind, hooks, blueprint, self.signals):
+            raised = self.reach(point, exc)
+            if point == LAST and self.late and not raised:
+                raised = life.open_late(self.reach)
+            errors += raised
+        errors += life.closing(exc, good, self.reach, callbacks)
+        if kind == "app" and self.signals:
+            errors += self.reach("appcontext_popped")
         return errors
 
 
@@ -223,25 +263,9 @@ def _joins(ctx: Ctx, top: Ctx | None) -> bool:
 
 def end_points(kind: str, hooks: bool, blueprint: bool, signals: bool) -> list[str]:
     """The hooks that run at an end, in their order: last registered first, a blueprint's before."""
+    if kind == "app":
+        return APP_END * hooks + ["appcontext_tearing_down"] * signals
     if kind == "copy":
         return []
-    points: list[str] = []
-    if kind == "app":
-        if hooks:
-            points += APP_END
-        return points + (["appcontext_tearing_down", "appcontext_popped"] if signals else [])
-    if hooks:
-        points += ["teardown_request bp"] * blueprint + REQUEST_END
+    points = ["teardown_request bp"] * (blueprint and hooks) + REQUEST_END * hooks
     return points + ["request_tearing_down"] * signals
-
-
-def edge_points(
-    hooks: bool, opens_session: bool, blueprint: bool, after_this: bool, signals: bool
-) -> tuple[list[str], list[str], list[str]]:
-    """The hooks of a request at an edge: of its begin, of its way to a response, of its end."""
-    begin = ["appcontext_pushed"] * signals + ["open_session"] * opens_session
-    way = ["request_started"] * signals + ["before"] * hooks + ["view"]
-    way += ["after this"] * after_this + ["after"] * hooks + ["request_finished"] * signals
-    end = end_points("request", hooks, blueprint, signals)
-    end += end_points("app", hooks, blueprint, signals)
-    return begin, way, end

@@ -8,38 +8,60 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from .base import MOST, Machine, Stream
+from .drawn import Bits, move
 from .edge import (
-    LATE,
-    POINTS,
+    BEGIN_POINTS,
+    CLOSE_POINTS,
+    END_POINTS,
     Broken,
     Fatal,
-    Spec,
-    hand_specs,
-    plain_specs,
-    stream_specs,
+    draw_act,
+    draw_hand_spec,
+    draw_spec,
 )
 from .model import Ctx, end_points
-from .system import Demijohn, Flask, Running
+from .system import Demijohn, Flask
+from .watch import Running
 
-places = st.integers(0, 3)
-picks = st.integers(0, MOST - 1)
-BEGIN_POINTS = ["appcontext_pushed", "open_session"]
-END_POINTS = [point for point in POINTS if point.startswith(LATE)]
+ENDS = END_POINTS + CLOSE_POINTS + ["call"]
 
 
-def failing(points: list[str], most: int) -> st.SearchStrategy[list[Any]]:
+def failing(points: list[str], most: int) -> Any:
     """Which hooks fail, and with what; in half of the moves none does."""
-    one = st.tuples(st.sampled_from(points), st.sampled_from([Broken, Fatal]))
-    return st.just([]) | st.lists(one, min_size=1, max_size=most)
+
+    def draw(bits: Bits) -> list[Any]:
+        if not bits.flag():
+            return []
+        return bits.some(most, lambda bits: (bits.one(points), bits.one([Broken, Fatal])), 1)
+
+    return draw
+
+
+def where(bits: Bits) -> int:
+    """One of the places."""
+    return bits.below(4)
+
+
+def pick(bits: Bits) -> int:
+    """One of the contexts, or of the bodies."""
+    return bits.below(MOST)
+
+
+def app(bits: Bits) -> int:
+    """One of the applications."""
+    return bits.below(3)
+
+
+def error(bits: Bits) -> Any:
+    """What ends a context."""
+    return bits.one([None, None, LookupError, KeyboardInterrupt])
 
 
 begin_fails = failing([*BEGIN_POINTS, *BEGIN_POINTS, *END_POINTS], 2)
-end_fails = failing(END_POINTS, 4)
-errors = st.none() | st.sampled_from([LookupError, KeyboardInterrupt])
+end_fails = failing(ENDS, 4)
 
 
 class ContextMachine(Machine):
@@ -48,37 +70,39 @@ class ContextMachine(Machine):
     # -- by hand ------------------------------------------------------------------------------
 
     @precondition(Machine.has_room)
-    @rule(where=places, app=st.integers(0, 2), points=begin_fails)
-    def push_app(self, where: int, app: int, points: list[Any]) -> None:
+    @rule(to=move(8, where=where, app=app, points=begin_fails))
+    def push_app(self, to: Any) -> None:
         """`app.app_context().push()`."""
-        real = self.system.apps[app].app_context()
-        ctx = Ctx(f"app context {self.made}", "app", self.system.apps[app], app != 2, real)
-        self.push(self.add(ctx), self.stacks[where], points)
+        real = self.system.apps[to.app].app_context()
+        app = self.system.apps[to.app]
+        ctx = Ctx(f"app context {self.made}", "app", app, to.app != 2, real)
+        self.push(self.add(ctx), self.stacks[to.where], to.points)
 
     @precondition(Machine.has_room)
-    @rule(where=places, app=st.integers(0, 2), blueprint=st.booleans(), points=begin_fails)
-    def push_request(self, where: int, app: int, blueprint: bool, points: list[Any]) -> None:
+    @rule(to=move(9, where=where, app=app, blueprint=Bits.flag, points=begin_fails))
+    def push_request(self, to: Any) -> None:
         """`app.test_request_context(path).push()`."""
-        path = "/bp/plain" if blueprint else "/plain"
-        at = self.stacks[where]
-        real = at.place.run(lambda: self.system.apps[app].test_request_context(path))
-        ctx = Ctx(f"request {self.made}", "request", self.system.apps[app], app != 2, real)
-        ctx.request, ctx.blueprint, ctx.opens_session = real.request, blueprint, app == 1
-        self.watch.know_request(real.request)
-        self.push(self.add(ctx), at, points)
+        path = "/bp/plain" if to.blueprint else "/plain"
+        at, app = self.stacks[to.where], self.system.apps[to.app]
+        real = at.place.run(lambda: app.test_request_context(path))
+        ctx = Ctx(f"request {self.made}", "request", app, to.app != 2, real)
+        ctx.request, ctx.blueprint, ctx.opens_session = real.request, to.blueprint, to.app == 1
+        self.watch.know("request", real.request, "by hand")
+        self.push(self.add(ctx), at, to.points)
 
     @precondition(lambda self: self.contexts)
-    @rule(where=places, pick=picks, points=begin_fails)
-    def push_again(self, where: int, pick: int, points: list[Any]) -> None:
+    @rule(to=move(8, where=where, pick=pick, points=begin_fails))
+    def push_again(self, to: Any) -> None:
         """A push of a context that exists: it borrows, or begins a successor."""
-        self.push(self.contexts[pick % len(self.contexts)], self.stacks[where], points)
+        ctx = self.contexts[to.pick % len(self.contexts)]
+        self.push(ctx, self.stacks[to.where], to.points)
 
     @precondition(lambda self: self.has_room() and any(c.kind != "app" for c in self.contexts))
-    @rule(pick=picks)
-    def copy(self, pick: int) -> None:
+    @rule(to=move(1, pick=pick))
+    def copy(self, to: Any) -> None:
         """`ctx.copy()` of a request's context; it is pushed by a later move."""
         requests = [ctx for ctx in self.contexts if ctx.kind != "app"]
-        origin = requests[pick % len(requests)]
+        origin = requests[to.pick % len(requests)]
         if origin.state == "new":
             return
         ctx = Ctx(f"copy {self.made}", "copy", origin.app, origin.hooks, origin.real.copy())
@@ -87,41 +111,66 @@ class ContextMachine(Machine):
         self.add(ctx)
 
     @precondition(lambda self: any(s.apps or s.requests for s in self.stacks))
-    @rule(where=places, of_app=st.booleans(), error=errors, points=end_fails)
-    def pop_top(self, where: int, of_app: bool, error: Any, points: list[Any]) -> None:
+    @rule(
+        to=move(14, where=where, of_app=Bits.flag, error=error, late=Bits.rarely, points=end_fails)
+    )
+    def pop_top(self, to: Any) -> None:
         """A pop of what is current."""
         used = [stacks for stacks in self.stacks if stacks.apps or stacks.requests]
-        at = used[where % len(used)]
-        stack = (at.apps if of_app else at.requests) or at.apps or at.requests
+        at = used[to.where % len(used)]
+        stack = (at.apps if to.of_app else at.requests) or at.apps or at.requests
         ctx = stack[-1].ctx
         if ctx.real is not None:
-            self.pop(ctx, at, error, points)
+            self.pop(ctx, at, to.error, to.points, to.late)
 
     @precondition(lambda self: self.contexts)
-    @rule(where=places, pick=picks, error=errors, points=end_fails)
-    def pop_any(self, where: int, pick: int, error: Any, points: list[Any]) -> None:
+    @rule(to=move(14, where=where, pick=pick, error=error, late=Bits.rarely, points=end_fails))
+    def pop_any(self, to: Any) -> None:
         """A pop of any context in any place: right, wrong, foreign or of nothing."""
-        self.pop(self.contexts[pick % len(self.contexts)], self.stacks[where], error, points)
+        ctx = self.contexts[to.pick % len(self.contexts)]
+        self.pop(ctx, self.stacks[to.where], to.error, to.points, to.late)
+
+    @rule(to=move(24, where=where, acts=lambda bits: bits.some(5, draw_act, 1)))
+    def act_by_hand(self, to: Any) -> None:
+        """Resources are used and released, callbacks registered, with whatever is current."""
+        used = [stacks for stacks in self.stacks if stacks.apps]
+        at = used[to.where % len(used)] if used and to.where else self.stacks[to.where]
+        app, request = at.app, at.request
+        self.model.begin({})
+        work = Running(app and app.app, app and app.slot, request and request.request)
+        work.spot = at.spot()
+
+        def do() -> None:
+            for act in to.acts:
+                self.acts.do(act, work, work.app)
+
+        _, raised = self.act(at, do)
+        self.judge(work, [], raised)
+
+    @rule(to=move(6, where=where, app=app, points=failing(["close shared"], 1)))
+    def close_an_app(self, to: Any) -> None:
+        """`app.close()`, in the midst of everything."""
+        self.close_app(self.system.apps[to.app], self.stacks[to.where], to.points)
 
     # -- at edges -----------------------------------------------------------------------------
 
-    @rule(where=places, spec=plain_specs)
-    def request(self, where: int, spec: Spec) -> None:
+    @rule(to=move(64, where=where, spec=lambda bits: draw_spec(bits, depth=2)))
+    def request(self, to: Any) -> None:
         """A request at a server edge, with requests inside, whatever is current around it."""
-        _, raised = self.act(self.stacks[where], lambda: self.edge.call(spec))
+        _, raised = self.act(self.stacks[to.where], lambda: self.edge.call(to.spec))
         assert raised is None, repr(raised)
 
-    @rule(where=places, app=st.integers(0, 2))
-    def isolated_request(self, where: int, app: int) -> None:
+    @rule(to=move(2, where=where, app=app))
+    def isolated_request(self, to: Any) -> None:
         """A request of the test client that starts clean."""
-        work = Running(self.system.apps[app], edge=True)
+        work = Running(self.system.apps[to.app], edge=True)
         work.view = lambda: self._isolated_view(work)
 
-        def move() -> int:
+        def isolated() -> int:
             with self.watch.running(work):
                 return self.system.isolated_get(work.app, "/plain")
 
-        status, raised = self.act(self.stacks[where], move)
+        status, raised = self.act(self.stacks[to.where], isolated)
         assert raised is None and status == 200, repr(raised)
 
     def _isolated_view(self, work: Running) -> str:
@@ -130,13 +179,13 @@ class ContextMachine(Machine):
         return "plain"
 
     @precondition(lambda self: len(self.streams) < MOST)
-    @rule(where=places, spec=stream_specs)
-    def open_stream(self, where: int, spec: Spec) -> None:
+    @rule(to=move(64, where=where, spec=lambda bits: draw_spec(bits, True, 1)))
+    def open_stream(self, to: Any) -> None:
         """A request whose body is streamed; nothing of it is read yet."""
-        body, raised = self.act(self.stacks[where], lambda: self.edge.call(spec))
+        body, raised = self.act(self.stacks[to.where], lambda: self.edge.call(to.spec))
         assert raised is None, repr(raised)
         if body is not None:
-            self.streams.append(Stream(body, spec, None))
+            self.streams.append(Stream(body, to.spec, None))
 
     # -- bodies -------------------------------------------------------------------------------
 
@@ -146,52 +195,74 @@ class ContextMachine(Machine):
             and any(s.request and s.request.state == "current" for s in self.stacks)
         )
     )
-    @rule(where=places, spec=hand_specs)
-    def open_stream_by_hand(self, where: int, spec: Spec) -> None:
+    @rule(to=move(16, where=where, spec=draw_hand_spec))
+    def open_stream_by_hand(self, to: Any) -> None:
         """`stream_with_context` in a request context that was pushed by hand."""
         used = [s for s in self.stacks if s.request and s.request.state == "current"]
-        at = used[where % len(used)]
+        at = used[to.where % len(used)]
         ctx = at.request
         assert ctx is not None
         if ctx.app_ctx is None or at.app is not ctx.app_ctx or ctx.app_ctx.state != "current":
             return
         self.model.begin({})
         work = self.work_of(ctx, None)
-        body = self.edge.body(spec, work)
+        work.spot = at.spot()
+        body = self.edge.body(to.spec, work)
 
-        def move() -> None:
+        def make() -> None:
             generate = self.system.module.stream_with_context(body.generate(self.watch))
             body.iterable = body.iterator = generate
 
-        _, raised = self.act(at, move)
+        _, raised = self.act(at, make)
         assert raised is None
         self.streams.append(Stream(body, None, self.model.hold(ctx)))
 
     @precondition(lambda self: self.streams)
-    @rule(turns=st.lists(st.tuples(picks, places), min_size=1, max_size=10), points=end_fails)
-    def step(self, turns: list[tuple[int, int]], points: list[Any]) -> None:
+    @rule(
+        to=move(
+            30,
+            turns=lambda bits: bits.some(10, lambda bits: (pick(bits), where(bits)), 1),
+            late=Bits.rarely,
+            points=end_fails,
+        )
+    )
+    def step(self, to: Any) -> None:
         """Steps of bodies in turn, each in any place; a last one ends its context."""
-        for pick, where in turns:
+        for pick, where in to.turns:
             if self.streams:
-                self.advance(self.streams[pick % len(self.streams)], where, points, "step")
+                stream = self.streams[pick % len(self.streams)]
+                self.advance(stream, self.stacks[where], to.points, "step", to.late)
+                del stream
 
     @precondition(lambda self: self.streams)
-    @rule(where=places, pick=picks, points=end_fails, how=st.sampled_from(["close", "drop"]))
-    def give_up(self, where: int, pick: int, points: list[Any], how: str) -> None:
+    @rule(
+        to=move(
+            13,
+            where=where,
+            pick=pick,
+            how=lambda bits: bits.one(["close", "drop"]),
+            late=Bits.rarely,
+            points=end_fails,
+        )
+    )
+    def give_up(self, to: Any) -> None:
         """A body is closed, or nobody keeps it any more; started or not."""
-        self.advance(self.streams[pick % len(self.streams)], where, points, how)
+        stream = self.streams[to.pick % len(self.streams)]
+        self.advance(stream, self.stacks[to.where], to.points, to.how, to.late)
 
     # -- work beside a request ----------------------------------------------------------------
 
     @precondition(lambda self: any(s.request and s.request.state == "current" for s in self.stacks))
-    @rule(where=places, pick=picks)
-    def call_copied(self, where: int, pick: int) -> None:
+    @rule(to=move(2, where=where, pick=pick))
+    def call_copied(self, to: Any) -> None:
         """A function wrapped in `copy_current_request_context`, called in any place."""
         used = [s for s in self.stacks if s.request and s.request.state == "current"]
-        origin = used[pick % len(used)]
-        ctx, at = origin.request, self.stacks[where]
+        origin = used[to.pick % len(used)]
+        ctx, at = origin.request, self.stacks[to.where]
         assert ctx is not None
         self.model.begin({})
+        if self.system.detaches and (ctx.app_ctx is None or ctx.app_ctx.state == "ended"):
+            return
         below = at.request.request if at.request and not self.system.detaches else None
         work = Running(ctx.app, None, ctx.request, below)
         with self.watch.running(self.work_of(ctx, None)):
@@ -203,7 +274,8 @@ class ContextMachine(Machine):
         def inside() -> str:
             if self.system.detaches:
                 work.request = self.system.module.request._get_current_object()
-                assert work.request is not ctx.request
+                if work.request is ctx.request:
+                    self.watch.say(4, "a child has its parent's request")
             self.watch.look(work, "copied function")
             self.watch.bind_session(work, "copied function")
             return "done"
@@ -211,15 +283,17 @@ class ContextMachine(Machine):
         copy = self.system.module.copy_current_request_context
         wrapped = origin.place.run(lambda: copy(inside))
 
-        def move() -> Any:
+        def call() -> Any:
             with self.watch.running(work):
                 return wrapped()
 
-        result, raised = self.act(at, move)
+        result, raised = self.act(at, call)
         assert (result, raised) == ("done", None)
         begin = ["appcontext_pushed"] * self.model.signals
         end = end_points("app", ctx.hooks, False, self.model.signals)
-        assert work.log == [(point, None) for point in begin + end]
+        end += ["appcontext_popped"] * self.model.signals
+        self.model.expected = [(point, None) for point in begin + end]
+        self.judge(work, [], None)
 
 
 def machine_on(name: str) -> type[ContextMachine]:

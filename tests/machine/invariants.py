@@ -1,0 +1,72 @@
+"""What the machine asserts, by number, and how a failure says which of it is broken.
+
+The numbers are those by which mutants, reports and messages name an invariant; what is not here
+belongs to other tests. Each text also says where in this package it is asserted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+INVARIANTS: dict[int, tuple[str, str]] = {
+    1: (
+        "after any program of moves no thread, task or pool worker sees a context",
+        "Machine.wind_up, Machine.look_around",
+    ),
+    2: (
+        "between two steps of a body, who steps it sees exactly what it saw before",
+        "Machine.advance",
+    ),
+    3: (
+        "inside a request's work each proxy and resource is that request's own",
+        "Watch.look, Watch.bind, Acts",
+    ),
+    4: (
+        "two live requests share neither g, session nor request, nested at an edge included",
+        "Watch.bind, Watch.bind_session, Watch.look",
+    ),
+    5: ("a pop restores what was current before, over errors too", "Machine.look_around"),
+    6: ("a failed push or opening leaves nothing pushed and nothing open", "Machine.push, Acts"),
+    7: ("a refused pop changes nothing", "Machine.pop"),
+    8: ("every end runs once, whatever it ends by, and closes what is open once", "logs"),
+    9: ("an end runs last registered first, blueprint before app, request before app", "logs"),
+    10: ("every function of an end runs and every error is reported", "Machine.judge, Edge"),
+    11: ("functions of an end see their own context, and afterwards nobody does", "Watch.look"),
+    12: ("a streamed body's context ends after its last byte, or its close", "Machine.advance"),
+    13: ("functions of an end get the unhandled error itself, None where handled", "logs"),
+    14: ("no error of a token in another Context reaches a caller or a log", "Machine.act"),
+    15: ("a body is not entered while it is stepped", "Edge.step_itself"),
+    16: ("a child sees the values of its start, and neither side the other's later ones", "Forks"),
+    17: ("a child after its parent's end has its own context; nobody sees a later one", "Forks"),
+    19: ("a new thread sees no context and no variable unless asked", "Forks, Machine"),
+    20: ("what is current around a server edge never changes its behaviour", "Edge"),
+    21: ("a proxy is stable within a context and raises RuntimeError outside", "System.see"),
+    22: ("children and copies run nothing of their parent's end", "Forks, ContextMachine"),
+    38: ("request, session and g are gone with the response, without the collector", "Watch"),
+    39: ("once an error is dropped, nothing keeps its request", "Watch"),
+}
+
+
+def broken(number: int, what: str) -> str:
+    """How a failure is worded."""
+    return f"invariant {number} ({INVARIANTS[number][0]}): {what}"
+
+
+Log = list[tuple[str, BaseException | None]]
+"""Which functions ran, and what they were given."""
+
+
+def judge_log(got: Log, wanted: Log, where: str, failed: bool) -> str | None:
+    """What is wrong with the functions that ran; `failed` says whether one of them raised."""
+    if got == wanted:
+        return None
+    ran, due = [point for point, _ in got], [point for point, _ in wanted]
+    if ran == due:
+        number = 13
+    elif sorted(ran) == sorted(due):
+        number = 9
+    elif failed and not Counter(ran) - Counter(due):
+        number = 10
+    else:
+        number = 8
+    return broken(number, f"{where}: ran {got}, not {wanted}")
