@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Iterator
 from typing import TypeVar
 
@@ -11,10 +13,12 @@ from werkzeug.test import EnvironBuilder
 
 from demijohn import (
     Demijohn,
+    Request,
     Response,
     current_app,
     g,
     has_app_context,
+    on_end,
     request,
     resource,
     stream_with_context,
@@ -253,12 +257,16 @@ def test_a_resource_is_closed_where_its_opening_fails_at_the_last(
 ) -> None:
     """An error in the end of the context that an app's resource is opened in closes it again."""
 
-    @resource(lifetime="app")
-    def name() -> Iterator[str]:
-        try:
-            yield "name"
-        finally:
+    class Name:
+        def __enter__(self) -> str:
+            return "name"
+
+        def __exit__(self, *exc: object) -> None:
             log.append("close")
+
+    @resource(lifetime="app")
+    def name() -> Name:
+        return Name()
 
     def fail(sender: Demijohn) -> None:
         raise LookupError("popped")
@@ -316,3 +324,43 @@ def test_a_body_that_cannot_be_sent_puts_no_end_off(app: Demijohn, log: list[str
             app(EnvironBuilder(f"/{how}").get_environ(), start)
         assert log == ["request None found", "app None"]
         assert caught.value.__traceback__ is not None
+
+
+def test_an_error_of_an_end_keeps_no_request_alive(app: Demijohn) -> None:
+    """Once nobody keeps the error of an end, its request is gone, without the collector."""
+    alive: list[weakref.ref[Request]] = []
+    names = ["request", "app", "resource", "callback", "release"]
+
+    @resource(lifetime="view")
+    def fails() -> Iterator[str]:
+        alive.append(weakref.ref(request._get_current_object()))
+        yield "value"
+        if request.path == "/resource":
+            raise LookupError("resource")
+
+    def fail(name: str) -> None:
+        if request_paths[-1] == f"/{name}":
+            raise LookupError(name)
+
+    request_paths: list[str] = []
+    app.teardown_request(lambda exc: fail("request"))
+    app.teardown_appcontext(lambda exc: fail("app"))
+
+    @app.get("/<name>")
+    def view(name: str) -> Response:
+        fails.upper()
+        request_paths.append(request.path)
+        on_end(fail, "callback")
+        return Response(iter("ab")) if name == "release" else Response("ab")
+
+    app.logger.disabled = True
+    gc.collect()
+    gc.disable()
+    try:
+        for name in names:
+            body = app(EnvironBuilder(f"/{name}").get_environ(), lambda status, *rest: None)
+            assert b"".join(body) == b"ab"
+            body = None
+            assert alive[-1]() is None, name
+    finally:
+        gc.enable()

@@ -70,7 +70,6 @@ class Watch:
         self.fails: dict[str, BaseException] = {}
         self.wrong: list[str] = []
         self.logged: list[BaseException | None] = []
-        self.tainted = False
         # What is alive of each kind that two requests must not share.
         self._known: dict[str, list[weakref.ref[Any]]] = {"g": [], "request": [], "session": []}
         # What must be gone by the next move, and whether an error was raised in this one: its
@@ -111,7 +110,6 @@ class Watch:
             self.look(work, point)
         if point in self.fails:
             self.failed = True
-            self.tainted = self.tainted or point.startswith((*END, *UNLOOKED))
             raise self.fails.pop(point)
 
     def look(self, work: Running, point: str) -> None:
@@ -180,7 +178,7 @@ class Watch:
         over, self._over = self._over, []
         number, self.failed = 39 if self.failed else 38, False
         self.logged.clear()
-        for reference in [] if self.tainted else over:
+        for reference in over:
             thing = reference()
             if thing is not None:
                 self.say(number, f"{type(thing).__name__} outlives its response")
