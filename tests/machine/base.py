@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant
 
 from .edge import Body, Edge, Spec
+from .forks import Forks, variable
 from .invariants import broken, judge_log
 from .model import Ctx, Model, Push, Stacks
 from .places import Outcome, Place, ThreadPlace, attempt
@@ -70,9 +71,12 @@ class Machine(RuleBasedStateMachine):
         self.signalling: Any = None
         self.model = Model(False)
         self.acts = Acts(self.system)
+        self.forks = self.acts.forks = Forks(self.system, self.watch, self.acts)
         self.edge = Edge(self.system, self.watch, self.acts, False)
         self.edge.threads = [place for place in PLACES if isinstance(place, ThreadPlace)]
         self.sound = False
+        for place in PLACES:
+            place.run(lambda place=place: variable.set(place.name))
 
     @initialize(signals=st.booleans())
     def choose(self, signals: bool) -> None:
@@ -119,6 +123,11 @@ class Machine(RuleBasedStateMachine):
                     self.watch.say(number, f"{name} in {stacks.place} is {found!r}, not {due!r}")
             if app is not None:
                 self.watch.bind(app.slot, seen.g, f"g in {stacks.place}")
+                mark = getattr(seen.g, "mark", None)
+                if mark != app.slot.mark:
+                    self.watch.say(16, f"mark in {stacks.place} is {mark}, not {app.slot.mark}")
+            if stacks.place.run(variable.get) != stacks.place.name:
+                self.watch.say(19, f"the variable of {stacks.place} was changed")
 
     def check(self) -> None:
         """Nothing that was seen in this move was wrong."""
@@ -290,6 +299,7 @@ class Machine(RuleBasedStateMachine):
                 self.wind_up()
                 self.sound = True
         finally:
+            self.forks.stop()
             if self.signalling is not None:
                 self.signalling.__exit__(None, None, None)
             if not self.sound:
@@ -351,6 +361,7 @@ class Machine(RuleBasedStateMachine):
         self.look_around(self.stacks)
         self.watch.look_for_remains()
         self.check()
+        self.forks.all.clear()
         for ctx in self.contexts:
             assert ctx.state in ("new", "ended"), broken(8, f"{ctx} is {ctx.state}")
 

@@ -161,6 +161,8 @@ class Edge:
         """Make a request here; a streamed body is given back unread."""
         app = self.system.apps[spec.app]
         work = Running(app, edge=True, late=spec.late, spot=Spot(Life(), Life()))
+        work.spot.around = work.spot.request
+        work.spot.path = "/bp/plain" if spec.blueprint else "/plain"
         body = self.body(spec, work) if spec.streams else None
         work.view = lambda: self._view(spec, work, body)
         error = None if spec.fails_at is None else spec.error(spec.fails_at)

@@ -137,6 +137,10 @@ class Spot:
     app: Life | None = None
     request: Life | None = None
     """Of the request whose app context is the current one."""
+    around: Life | None = None
+    """Of the request that is current with any context of its application."""
+    path: str | None = None
+    """That one's path."""
 
     def lives(self) -> list[Life]:
         """Both, the request's first."""

@@ -85,7 +85,10 @@ class Stacks:
         """What holds what is opened here."""
         app, request = self.app, self.request
         belongs = request is not None and request.app_ctx is app and app is not None
-        return Spot(app and app.life, request.life if belongs and request else None)
+        spot = Spot(app and app.life, request.life if belongs and request else None)
+        if request is not None and app is not None and request.app is app.app:
+            spot.around, spot.path = request.life, "/bp/plain" if request.blueprint else "/plain"
+        return spot
 
     def of(self, ctx: Ctx) -> list[Push]:
         """The stack that a context belongs on."""

@@ -18,7 +18,7 @@ from .invariants import Log, judge_log
 from .lives import LIFETIMES, RESOURCES, Life, Open, Reach, Spot
 from .model import end_points
 from .places import attempt
-from .watch import Running, Seen
+from .watch import Running, Seen, Slot
 
 if TYPE_CHECKING:
     from .system import System
@@ -138,6 +138,9 @@ ACTS = [("use", name) for name in RESOURCES] * 2 + [
     ("commit", ""),
     ("commit", ""),
     ("rollback", ""),
+    ("mark", ""),
+    ("fork", ""),
+    ("fork", ""),
     ("dirty", ""),
     ("clean", ""),
 ]
@@ -153,6 +156,9 @@ class Acts:
         """What each application holds."""
         self.signals = False
         self.callbacks = 0
+        self.marks = 0
+        self.slot: Slot | None = None
+        self.forks: Any = None
         self.done = 0
 
     def do(self, act: Act, work: Running, app: Any) -> None:
@@ -174,7 +180,11 @@ class Acts:
         if act.name == "shared":
             # Opened in a context of its own, made for just that.
             work, start = Running(app, spot=work.spot), 0
+        if work.slot is None:
+            work.slot = Slot()
+        self.slot = work.slot
         due, value, real = getattr(self, f"_{act.kind}")(act, work.spot, app, reach)
+        self.slot = None
         with watch.running(work, fails):
             got, raised = attempt(real)
         ran = work.log[start:]
@@ -356,6 +366,28 @@ class Acts:
             return [], None, lambda: None
         spot.app.leave(txn)
         return [], None, txn.value.events.rolled_back
+
+    def _mark(self, act: Act, spot: Spot, app: Any, reach: Reach) -> Any:
+        self.marks += 1
+        mark = self.marks
+        if spot.app is None:
+            return RuntimeError, None, lambda: setattr(demijohn.g, "mark", mark)
+        assert self.slot is not None
+        self.slot.mark = mark
+        return [], None, lambda: setattr(demijohn.g, "mark", mark)
+
+    def _fork(self, act: Act, spot: Spot, app: Any, reach: Reach) -> Any:
+        forked = self.forks.start(app, self.slot, spot.path)
+
+        def real() -> None:
+            forked.call = demijohn.in_child(lambda: forked.inside())
+
+        if spot.app is None:
+            return RuntimeError, None, real
+        if spot.app.over or (spot.around is not None and spot.around.over):
+            return ContextEnded, None, real
+        self.forks.all = [*self.forks.all[-5:], forked]
+        return [], None, real
 
     def _dirty(self, act: Act, spot: Spot, app: Any, reach: Reach) -> Any:
         return self._soil(spot, True)

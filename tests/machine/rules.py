@@ -22,7 +22,8 @@ from .edge import (
     draw_hand_spec,
     draw_spec,
 )
-from .model import Ctx, end_points
+from .forks import Forked
+from .model import Ctx, Stacks, end_points
 from .system import Demijohn, Flask
 from .watch import Running
 
@@ -58,6 +59,11 @@ def app(bits: Bits) -> int:
 def error(bits: Bits) -> Any:
     """What ends a context."""
     return bits.one([None, None, LookupError, KeyboardInterrupt])
+
+
+def has_app(at: Stacks) -> bool:
+    """Whether an app context is current there, and not over."""
+    return at.app is not None and at.app.state == "current"
 
 
 begin_fails = failing([*BEGIN_POINTS, *BEGIN_POINTS, *END_POINTS], 2)
@@ -294,6 +300,87 @@ class ContextMachine(Machine):
         end += ["appcontext_popped"] * self.model.signals
         self.model.expected = [(point, None) for point in begin + end]
         self.judge(work, [], None)
+
+    # -- children -----------------------------------------------------------------------------
+
+    @precondition(lambda self: self.forks.all)
+    @rule(
+        to=move(
+            40,
+            where=where,
+            pick=pick,
+            again=Bits.flag,
+            new_thread=Bits.rarely,
+            error=lambda bits: bits.one([None, None, Broken, KeyboardInterrupt]),
+            acts=lambda bits: bits.some(3, draw_act),
+            late=Bits.rarely,
+            points=failing(["appcontext_pushed", *ENDS], 3),
+        )
+    )
+    def run_child(self, to: Any) -> None:
+        """What was started somewhere runs in any place, or on a new thread there, once or twice."""
+        forked = self.forks.all[to.pick % len(self.forks.all)]
+        for _ in range(1 + to.again):
+            self.child(forked, to, self.stacks[to.where], to.new_thread)
+
+    def child(self, forked: Forked, to: Any, at: Stacks, new_thread: bool) -> None:
+        """One run of a child."""
+        to.error = to.error and (to.error if isinstance(to.error, BaseException) else to.error("x"))
+        fails = {point: error(point) for point, error in to.points}
+
+        def run(call: Any) -> Any:
+            if new_thread:
+                return self.act(at, lambda: self.forks.in_new_thread(call))
+            return self.act(at, call)
+
+        self.forks.run(forked, to, fails, to.late, self.model.signals, run)
+        self.check()
+
+    @precondition(lambda self: self.system.detaches and any(map(has_app, self.stacks)))
+    @rule(
+        to=move(
+            40,
+            where=where,
+            how=lambda bits: bits.one(["thread", "pool", "parallel", "share"]),
+            error=lambda bits: bits.one([None, None, Broken]),
+            acts=lambda bits: bits.some(3, draw_act),
+            late=Bits.rarely,
+            points=failing(["appcontext_pushed", *ENDS], 3),
+        )
+    )
+    def start_child(self, to: Any) -> None:
+        """A child started and run at once: on a `ContextThread`, in a pool, as a branch."""
+        used = [*filter(has_app, self.stacks)]
+        at = used[to.where % len(used)]
+        app, spot = at.app, at.spot()
+        assert app is not None
+        if spot.around is not None and spot.around.over:
+            return
+        shares = to.how == "share"
+        if shares and (spot.request is None or spot.request.over):
+            return
+        forked = self.forks.start(app.app, app.slot, spot.path)
+        if to.how == "thread":
+            # What a thread raises is nobody's.
+            to.error, to.points = None, []
+        to.error = to.error and to.error("child")
+        fails = {point: error(point) for point, error in to.points}
+
+        def run(call: Any) -> Any:
+            # `forked.call` is what starts it; what it does is `forked.inside`.
+            forked.call = lambda: self.forks.start_now(to.how, lambda: forked.inside())
+            return self.act(at, call)
+
+        self.forks.run(forked, to, fails, to.late, self.model.signals, run, shares)
+        self.check()
+
+    @rule(to=move(1, where=where))
+    def new_thread(self, to: Any) -> None:
+        """A plain thread, started with whatever is current."""
+        look = self.forks.nothing_seen
+        _, raised = self.act(self.stacks[to.where], lambda: self.forks.in_new_thread(look))
+        self.watch.say(19, repr(raised)) if raised else None
+        self.check()
 
 
 def machine_on(name: str) -> type[ContextMachine]:

@@ -62,6 +62,8 @@ class System:
         app.secret_key = "machine"
         app.logger.handlers = [_Log(self)]
         app.logger.propagate = False
+        if hasattr(app, "carry"):
+            app.carry("mark")
         app.register_error_handler(Handled, lambda error: ("handled", 409))
         bp = self.module.Blueprint("bp", self.name)
         for registrar in (app, bp):

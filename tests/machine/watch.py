@@ -27,6 +27,8 @@ class Slot:
 
     def __init__(self) -> None:
         self.g: object | None = None
+        #: What was put into it last, that is declared to carry.
+        self.mark: int | None = None
 
 
 @dataclass(eq=False)
