@@ -21,7 +21,8 @@ from .model import Ctx, Model, Push, Stacks
 from .places import Outcome, Place, ThreadPlace, attempt
 from .resources import Acts, flat
 from .system import Demijohn, System
-from .watch import Running, Watch
+from .tasks import HandTask, Tasks
+from .watch import Broken, Running, Watch
 
 PLACES: list[Place] = []
 SYSTEMS: dict[type[System], System] = {}
@@ -72,6 +73,7 @@ class Machine(RuleBasedStateMachine):
         self.model = Model(False)
         self.acts = Acts(self.system)
         self.forks = self.acts.forks = Forks(self.system, self.watch, self.acts)
+        self.tasks = Tasks(self.system, self.watch, self.acts, Broken)
         self.edge = Edge(self.system, self.watch, self.acts, False)
         self.edge.threads = [place for place in PLACES if isinstance(place, ThreadPlace)]
         self.sound = False
@@ -292,6 +294,24 @@ class Machine(RuleBasedStateMachine):
                 self.watch.say(10, f"{error!r} was not reported")
         return [error for error in wanted if not isinstance(error, Exception)]
 
+    def move_task(self, task: HandTask, at: Stacks, points: list[Any], how: str) -> None:
+        """Move a task on, and compare with its script."""
+        last = task.is_last or how == "cancel"
+        failing = self.fail_with(points if last else [])
+        if self.model.signals and not task.begun and task.script.kind != "bare":
+            self.model.reach("appcontext_pushed")
+
+        def step() -> None:
+            with self.watch.running(task.work, failing):
+                self.tasks.move(task, how)
+
+        _, raised = self.act(at, step)
+        if raised is not None:
+            self.watch.say(10, f"a loop was left by {raised!r}")
+        self.tasks.judge(task, how, self.model)
+        failing.clear()
+        self.check()
+
     def teardown(self) -> None:
         """All bodies closed and everything popped in order: no place sees anything any more."""
         try:
@@ -300,6 +320,7 @@ class Machine(RuleBasedStateMachine):
                 self.sound = True
         finally:
             self.forks.stop()
+            self.tasks.stop()
             if self.signalling is not None:
                 self.signalling.__exit__(None, None, None)
             if not self.sound:
@@ -348,6 +369,8 @@ class Machine(RuleBasedStateMachine):
 
     def wind_up(self) -> None:
         """Close and pop all that is left, and see that nothing is."""
+        while self.tasks.all:
+            self.move_task(self.tasks.all[0], self.stacks[self.made % 4], [], "cancel")
         while self.streams:
             self.advance(self.streams[0], self.stacks[self.made % 4], [], "close", False)
         for at in self.stacks:

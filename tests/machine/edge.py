@@ -9,21 +9,12 @@ from typing import Any
 
 from .drawn import Bits, brief
 from .invariants import judge_log
-from .lives import Life, auto_release
+from .lives import Life, Spot, auto_release
 from .model import Model
 from .places import Place, ThreadPlace, attempt
-from .resources import ACTS, Act, Acts
-from .system import Handled, System
-from .watch import Running, Spot, Watch
-
-
-class Broken(Exception):
-    """What a hook raises when the machine makes it fail."""
-
-
-class Fatal(BaseException):
-    """The same, as no `Exception`."""
-
+from .resources import Act, Acts, draw_act
+from .system import System
+from .watch import Broken, Fatal, Handled, Running, Watch
 
 ERRORS: list[type[BaseException]] = [Broken, Fatal, Handled]
 
@@ -62,14 +53,6 @@ CLOSE_POINTS = [
     "open plain",
 ]
 POINTS = [*BEGIN_POINTS, *WAY_POINTS, *END_POINTS, *CLOSE_POINTS, "release pooled", "release txn"]
-
-
-def draw_act(bits: Bits) -> Act:
-    """An act; one in four fails."""
-    kind, name = bits.one(ACTS)
-    if not bits.rarely():
-        return Act(kind, name)
-    return Act(kind, name, bits.below(5), bits.one([Broken, Fatal]))
 
 
 def draw_spec(bits: Bits, streams: bool = False, depth: int = 0) -> Spec:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import demijohn
 from demijohn.context.errors import ContextEnded, DirtyResource
 
-from .drawn import brief
+from .drawn import Bits, brief
 from .invariants import Log, judge_log
 from .lives import LIFETIMES, RESOURCES, Life, Open, Reach, Spot
 from .model import end_points
 from .places import attempt
-from .watch import Running, Seen, Slot
+from .watch import Broken, Fatal, Running, Seen, Slot
 
 if TYPE_CHECKING:
     from .system import System
@@ -61,6 +61,17 @@ class Resources:
             function = (self._manager if name == "manager" else self._generator)(name)
             function.__name__ = name
             self.by_name[name] = demijohn.resource(**options)(function)
+
+        async def awaited() -> AsyncIterator[Value]:
+            value = self._open("awaited")
+            try:
+                yield value
+            except BaseException as error:
+                self._close(value, error)
+                raise
+            self._close(value, None)
+
+        self.by_name["awaited"] = demijohn.resource(awaited)
 
     def use(self, name: str) -> Any:
         """The value, as any use of the name gives it."""
@@ -145,6 +156,14 @@ ACTS = [("use", name) for name in RESOURCES] * 2 + [
     ("clean", ""),
 ]
 """What an `Act` may be."""
+
+
+def draw_act(bits: Bits) -> Act:
+    """An act; one in four fails."""
+    kind, name = bits.one(ACTS)
+    if not bits.rarely():
+        return Act(kind, name)
+    return Act(kind, name, bits.below(5), bits.one([Broken, Fatal]))
 
 
 class Acts:

@@ -16,8 +16,6 @@ from .edge import (
     BEGIN_POINTS,
     CLOSE_POINTS,
     END_POINTS,
-    Broken,
-    Fatal,
     draw_act,
     draw_hand_spec,
     draw_spec,
@@ -25,7 +23,8 @@ from .edge import (
 from .forks import Forked
 from .model import Ctx, Stacks, end_points
 from .system import Demijohn, Flask
-from .watch import Running
+from .tasks import draw_script
+from .watch import Broken, Fatal, Running
 
 ENDS = END_POINTS + CLOSE_POINTS + ["call"]
 
@@ -373,6 +372,51 @@ class ContextMachine(Machine):
 
         self.forks.run(forked, to, fails, to.late, self.model.signals, run, shares)
         self.check()
+
+    # -- tasks --------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.system.detaches and len(self.tasks.all) < MOST)
+    @rule(to=move(28, where=where, script=draw_script))
+    def start_task(self, to: Any) -> None:
+        """An asyncio task; it runs until it waits, in a step of its own."""
+        at, script = self.stacks[to.where], to.script
+        forked, seen = None, None
+        app, request, spot = at.app, at.request, at.spot()
+        if script.kind in ("child", "bare") and not has_app(at):
+            return
+        if script.kind == "child" and spot.around is not None and spot.around.over:
+            return
+        if script.kind == "child" and app is not None:
+            forked = self.forks.start(app.app, app.slot, spot.path)
+            forked.call = at.place.run(lambda: self.tasks.in_child(forked))
+        elif script.kind == "bare" and app is not None:
+            seen = Running(app.app, app.slot, request and request.request)
+
+        def spot_now() -> Any:
+            belongs = request is not None and app is not None and request.app_ctx is app
+            now = type(spot)(app and app.life, request.life if belongs and request else None)
+            now.around, now.path = request and spot.path and request.life, spot.path
+            return now
+
+        at.place.run(lambda: self.tasks.start(script, forked, spot_now, seen))
+        self.move_task(self.tasks.all[-1], at, [], "step")
+
+    @precondition(lambda self: self.tasks.all)
+    @rule(
+        to=move(
+            24,
+            turns=lambda bits: bits.some(6, lambda bits: (pick(bits), where(bits)), 1),
+            cancels=Bits.rarely,
+            points=end_fails,
+        )
+    )
+    def move_tasks(self, to: Any) -> None:
+        """Steps of tasks in turn, wherever the loop runs; the last move may be a cancel."""
+        for number, (pick, where) in enumerate(to.turns, 1):
+            if self.tasks.all:
+                task = self.tasks.all[pick % len(self.tasks.all)]
+                how = "cancel" if to.cancels and number == len(to.turns) else "step"
+                self.move_task(task, self.stacks[where], to.points, how)
 
     @rule(to=move(1, where=where))
     def new_thread(self, to: Any) -> None:

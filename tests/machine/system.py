@@ -15,14 +15,10 @@ from typing import Any
 from werkzeug.test import EnvironBuilder
 
 from .resources import NoResources, Resources
-from .watch import LAST, Seen, Watch
+from .watch import LAST, Handled, Seen, Watch
 
 REQUEST_SIGNALS = ["request_started", "request_finished", "request_tearing_down"]
 APP_SIGNALS = ["appcontext_pushed", "appcontext_tearing_down", "appcontext_popped"]
-
-
-class Handled(Exception):
-    """An error that every application has a handler for."""
 
 
 class _Log(logging.Handler):

@@ -22,6 +22,18 @@ UNLOOKED = ("appcontext_popped", "open ", "close ", "release ", "wire ")
 """Points that run where nobody is current, or that a resource looks around at itself."""
 
 
+class Broken(Exception):
+    """What a hook raises when the machine makes it fail."""
+
+
+class Fatal(BaseException):
+    """The same, as no `Exception`."""
+
+
+class Handled(Exception):
+    """An error that every application has a handler for."""
+
+
 class Slot:
     """An app context's `g`: unknown until somebody looks, and then always the same object."""
 
