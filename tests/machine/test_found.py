@@ -269,12 +269,13 @@ def test_a_resource_is_closed_where_its_opening_fails_at_the_last(
         return Name()
 
     def fail(sender: Demijohn) -> None:
-        raise LookupError("popped")
+        if "close" not in log:
+            raise LookupError("popped")
 
     with app.app_context():
         with appcontext_popped.connected_to(fail, app), pytest.raises(LookupError):
             name.upper()
-        assert log == ["app None", "close"]
+        assert log == ["app None", "close", "app None"]
         assert name.upper() == "NAME"
     app.close()
 

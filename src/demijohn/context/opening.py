@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Coroutine
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from time import monotonic
 from types import CodeType
 from typing import Any
@@ -141,8 +141,12 @@ class Opened:
             if self._around is None:
                 close(*args)
             else:
-                with self._around():
-                    close(*args)
+                with ExitStack() as block:
+                    try:
+                        block.enter_context(self._around())
+                    finally:
+                        # Where that fails, it is closed all the same.
+                        close(*args)
         finally:
             self._over()
 
