@@ -69,6 +69,7 @@ class Machine(RuleBasedStateMachine):
         self.streams: list[Stream] = []
         self.made = 0
         self.moves = 0
+        self.looks_for = 0
         self.signalling: Any = None
         self.model = Model(False)
         self.acts = Acts(self.system)
@@ -89,8 +90,13 @@ class Machine(RuleBasedStateMachine):
             self.signalling = self.system.connected()
             self.signalling.__enter__()
 
-    def act(self, at: Stacks, move: Callable[[], Any], foreign: bool = False) -> Outcome:
-        """Make a move in a place: what it returned and raised. Then everything is looked at."""
+    def act(
+        self, at: Stacks, move: Callable[[], Any], foreign: bool = False, number: int = 0
+    ) -> Outcome:
+        """Make a move in a place: what it returned and raised. Then everything is looked at.
+
+        `number` is the invariant that is broken where what is current has changed.
+        """
         self.sound = False
         self.moves += 1
         self.edge.here = at.place
@@ -102,7 +108,9 @@ class Machine(RuleBasedStateMachine):
         if len(pops) != foreign:
             self.watch.say(7, f"{len(pops)} warnings of a foreign pop")
         # What another thread sees, only its own moves change: it is looked at now and then.
+        self.looks_for = number
         self.look_around([at] if self.moves % 8 else self.stacks)
+        self.looks_for = 0
         if any("different Context" in str(error) for error in [raised, *self.watch.logged]):
             self.watch.say(14, f"{[raised, *self.watch.logged]}")
         try:
@@ -121,7 +129,7 @@ class Machine(RuleBasedStateMachine):
                 ("request", seen.request, request and request.request),
             ):
                 if found is not due:
-                    number = 1 if due is None else 5
+                    number = self.looks_for or (1 if due is None else 5)
                     self.watch.say(number, f"{name} in {stacks.place} is {found!r}, not {due!r}")
             if app is not None:
                 self.watch.bind(app.slot, seen.g, f"g in {stacks.place}")
@@ -195,7 +203,7 @@ class Machine(RuleBasedStateMachine):
             with self.watch.running(work, failing):
                 ctx.real.push()
 
-        _, raised = self.act(at, move)
+        _, raised = self.act(at, move, number=6 if wanted else 0)
         self.judge(work, wanted, raised)
 
     def pop(
@@ -220,7 +228,8 @@ class Machine(RuleBasedStateMachine):
             with self.watch.running(work, failing):
                 ctx.real.pop(exc)
 
-        _, raised = self.act(at, move, foreign=outcome == "foreign")
+        refused = 7 if outcome == "wrong" else 0
+        _, raised = self.act(at, move, outcome == "foreign", refused)
         if outcome == "wrong":
             both = isinstance(raised, RuntimeError) and isinstance(raised, AssertionError)
             if not both or "Popped wrong" not in str(raised):
@@ -249,7 +258,7 @@ class Machine(RuleBasedStateMachine):
                 del close
             return "over"
 
-        item, raised = self.act(at, move)
+        item, raised = self.act(at, move, number=2)
         wanted = self._expect_end(stream, error, how == "step") if over else []
         if over:
             self.streams.remove(stream)
@@ -396,7 +405,7 @@ class Machine(RuleBasedStateMachine):
         if life is not None and life.held:
             wanted = self.acts.around_shared(self.model.reach, app, "close shared")
             life.held.clear()
-        work = Running(app)
+        work = Running(app, shared=True)
 
         def move() -> None:
             with self.watch.running(work, failing):

@@ -152,7 +152,7 @@ class Edge:
         fails = {spec.fails_at: error} if spec.fails_at and error else {}
         environ = self.system.environ("/bp/plain" if spec.blueprint else "/plain")
         statuses: list[str] = []
-        before = self.system.see(self.watch)
+        before, wrong = self.system.see(self.watch), len(self.watch.wrong)
         with self.watch.running(work, fails):
             given, raised = attempt(
                 lambda: app(environ, lambda status, *rest: statuses.append(status))
@@ -162,6 +162,8 @@ class Edge:
         way = Way(self, spec, work, error)
         way.judge(statuses, raised, self.watch.logged)
         status, ended = way.status, way.ended
+        if len(self.watch.wrong) > wrong and before.app is not None:
+            self.watch.say(20, f"{spec}, with {before.app!r} current around it")
         # The error's traceback leads to this frame.
         fails.clear()
         del raised, error, way

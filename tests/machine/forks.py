@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .invariants import broken, judge_log
+from .invariants import judge_log
 from .lives import Life, Spot
 from .model import Model
 from .places import Outcome, attempt
@@ -100,7 +100,8 @@ class Forks:
         due += model.end_of("app", hooks, False, work.spot.app, work.spot.app, exc, exc is None)
         if exc is not None and not due:
             due = [exc]
-        if problem := self.judge_log(work, model):
+        failed = bool(fails) and bool(due)
+        if problem := judge_log(work.log, model.expected, "a child", failed):
             watch.wrong.append(problem)
         if flat(raised) != due:
             watch.say(10, f"a child raised {raised!r}, not {due}")
@@ -110,14 +111,6 @@ class Forks:
         if raised is None:
             watch.is_over(work)
         work.clear()
-
-    def judge_log(self, work: Running, model: Model) -> str | None:
-        """The hooks of a child are its own and those alone."""
-        got, wanted = work.log, model.expected
-        foreign = [entry for entry in got if entry[0].startswith("teardown_request")]
-        if foreign:
-            return broken(22, f"a child ran {foreign}")
-        return judge_log(got, wanted, "a child", bool(model.expected and not model.fails))
 
     def _look(self, forked: Forked, work: Running, shares: bool) -> None:
         watch, fw = self.watch, self.system.module

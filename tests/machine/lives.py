@@ -51,6 +51,8 @@ class Life:
     transactions: list[list[str]] = field(default_factory=list)
     """The innermost open one last."""
     over: bool = False
+    spoiled: bool = False
+    """Whether a close failed: nobody knows that what was done is kept."""
 
     def find(self, name: str) -> Open | None:
         """The open resource of this name."""
@@ -107,7 +109,11 @@ class Life:
         while True:
             while self.held:
                 opened = self.held.pop()
-                errors += reach(f"close {opened.name}", exc)
+                # Without success, no code after the `yield` runs.
+                how = "close" if good or exc is not None else "release"
+                if raised := reach(f"{how} {opened.name}", exc):
+                    errors += raised
+                    callbacks.spoiled = True
                 while opened.levels:
                     callbacks.leave(opened)
             if not self.pending:
@@ -115,7 +121,7 @@ class Life:
                 return errors
             pending, self.pending = self.pending, []
             for always, point in pending:
-                if always or good:
+                if always or (good and not self.spoiled):
                     errors += reach(point, None)
                     if point.endswith("opens"):
                         errors += self.open_late(reach)

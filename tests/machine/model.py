@@ -246,20 +246,15 @@ class Model:
         callbacks: Life,
         exc: BaseException | None,
         good: bool,
-        closes: bool = True,
     ) -> list[BaseException]:
-        """The end of one life: hooks, closings, callbacks; `callbacks` is the app context's.
-
-        An `async with` awaits the closings after the pop: not `closes`.
-        """
+        """The end of one life: hooks, closings, callbacks; `callbacks` is the app context's."""
         errors: list[BaseException] = []
         for point in end_points(kind, hooks, blueprint, self.signals):
             raised = self.reach(point, exc)
             if point == LAST and self.late and not raised:
                 raised = life.open_late(self.reach)
             errors += raised
-        if closes:
-            errors += life.closing(exc, good, self.reach, callbacks)
+        errors += life.closing(exc, good, self.reach, callbacks)
         if kind == "app" and self.signals:
             errors += self.reach("appcontext_popped")
         return errors

@@ -31,6 +31,7 @@ class Value:
         self.name = name
         self.seen = seen
         self.dirty = False
+        self.taken = False
         self.events: Any = None
 
     @property
@@ -198,7 +199,7 @@ class Acts:
         self.done += 1
         if act.name == "shared":
             # Opened in a context of its own, made for just that.
-            work, start = Running(app, spot=work.spot), 0
+            work, start = Running(app, spot=work.spot, shared=True), 0
         if work.slot is None:
             work.slot = Slot()
         self.slot = work.slot
@@ -234,19 +235,24 @@ class Acts:
         if spot.app is None:
             return RuntimeError, None, real
         life = self._holder(spot, name, app)
-        if life.over or (name == "shared" and spot.app.over):
-            return ContextEnded, None, real
         opened = life.find(name)
         if opened is None:
+            if life.over or (spot.app.over and name == "shared"):
+                return ContextEnded, None, real
             opened = Open(name)
             due = self._opening(opened, spot, app, reach)
             if due:
                 return due, None, real
+            # What opening it opened was open before it.
+            opened.number = Open(name).number
             life.held.append(opened)
 
         def judge(got: Any) -> None:
             if opened.value is None:
                 opened.value = got
+                if got.taken:
+                    self.system.watch.say(3, f"{name} is another context's, and new here")
+                got.taken = True
             if got is not opened.value:
                 self.system.watch.say(3, f"{name} is another context's")
 
@@ -288,7 +294,7 @@ class Acts:
         errors = reach(point, None)
         after = self._end_around(reach, app, errors[0] if errors else None)
         if opens and after and not errors:
-            reach("release shared", None)
+            after += self.around_shared(reach, app, "release shared")
         return errors + after
 
     def _end_around(self, reach: Reach, app: Any, exc: BaseException | None) -> list[BaseException]:
@@ -316,7 +322,8 @@ class Acts:
 
         if spot.app is None:
             return RuntimeError, None, real
-        names = [one.name for life in spot.lives() for one in life.held]
+        found = [one for life in spot.lives() for one in life.held]
+        names = [one.name for one in sorted(found, key=lambda one: one.number)]
 
         def judge(got: Any) -> None:
             if got != names:

@@ -266,7 +266,7 @@ class ContextMachine(Machine):
         ctx, at = origin.request, self.stacks[to.where]
         assert ctx is not None
         self.model.begin({})
-        if self.system.detaches and (ctx.app_ctx is None or ctx.app_ctx.state == "ended"):
+        if origin.spot().request is None or (ctx.app_ctx and ctx.app_ctx.state == "ended"):
             return
         below = at.request.request if at.request and not self.system.detaches else None
         work = Running(ctx.app, None, ctx.request, below)

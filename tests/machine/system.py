@@ -14,6 +14,7 @@ from typing import Any
 
 from werkzeug.test import EnvironBuilder
 
+from .places import attempt
 from .resources import NoResources, Resources
 from .watch import LAST, Handled, Seen, Watch
 
@@ -149,11 +150,9 @@ class System:
         self.looks += 1
         if self.looks % 7:
             return
-        try:
-            proxy.anything  # noqa: B018
-        except RuntimeError:
-            return
-        watch.say(21, "a proxy works outside its context")
+        kind = type(attempt(lambda: proxy.anything)[1])
+        if not issubclass(kind, RuntimeError):
+            watch.say(21, f"outside its context a proxy raises {kind}")
 
     def environ(self, path: str) -> dict[str, Any]:
         """A request's environ."""

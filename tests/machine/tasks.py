@@ -146,8 +146,6 @@ class Tasks:
                 if step == 0 and task.script.awaits and task.script.kind in ("async with", "child"):
                     await self._await_resource(task.work)
                 for act in task.script.acts[step : step + 1]:
-                    if act.name == " opens" and task.script.kind != "with":
-                        continue
                     self.acts.do(act, task.work, task.work.app)
                 if step == task.script.fails_in_step:
                     raise self.error("task")
@@ -217,10 +215,6 @@ class Tasks:
         hooks, good = app is not self.system.apps[2], exc is None
         assert spot.app is not None
         errors: list[BaseException] = []
-        closes = task.script.kind == "with"
         if spot.request is not None:
-            errors += model.end_of("copy", hooks, False, spot.request, spot.app, exc, good, closes)
-        errors += model.end_of("app", hooks, False, spot.app, spot.app, exc, good, closes)
-        for life in [] if closes else spot.lives():
-            errors += life.closing(exc, good, model.reach, spot.app)
-        return errors
+            errors += model.end_of("copy", hooks, False, spot.request, spot.app, exc, good)
+        return errors + model.end_of("app", hooks, False, spot.app, spot.app, exc, good)

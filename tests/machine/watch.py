@@ -58,6 +58,8 @@ class Running:
     spot: Spot = field(default_factory=Spot)
     late: bool = False
     """Whether the last teardown function of the app context opens a resource."""
+    shared: bool = False
+    """Whether it is what an application's resource is opened or closed in: contexts of its own."""
     log: list[tuple[str, BaseException | None]] = field(default_factory=list)
 
     def clear(self) -> None:
@@ -128,11 +130,12 @@ class Watch:
 
     def look(self, work: Running, point: str) -> None:
         """Compare what the proxies show inside `work` with what belongs to it."""
-        number = 11 if point.startswith(END) else 3
+        number = 11 if point.startswith(END) else 17 if point == "child" else 3
         seen = self.system.see(self)
         if seen.app is not work.app:
             self.say(number, f"{point}: current_app is {seen.app!r}, not {work.app!r}")
-        self.bind_g(work, seen.g, point)
+        if not work.shared:
+            self.bind_g(work, seen.g, point)
         if point.startswith("call"):
             return
         if point.startswith(("appcontext", "teardown_appcontext")):
