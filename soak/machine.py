@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
@@ -17,6 +19,7 @@ from tools import proof
 SECONDS = 240.0
 EXAMPLES = 100
 STEPS = 50
+PHASES = [Phase.generate, Phase.shrink]
 
 
 def subjects() -> Any:
@@ -62,16 +65,30 @@ def counting(machine: Any, moves: Counter[str]) -> Any:
     return Counting
 
 
-def run_batch(machine: Any, number: int) -> None:
+def try_seed(number: int, examples: int) -> None:
+    """Run one batch of programs, unshrunk; raises what the machine found."""
+    base, rules = subjects()
+    gc.collect()
+    gc.disable()
+    try:
+        run_batch(rules.machine_on("demijohn"), number, examples, [Phase.generate])
+    finally:
+        base.stop_places()
+        gc.enable()
+
+
+def run_batch(
+    machine: Any, number: int, examples: int = EXAMPLES, phases: Sequence[Phase] = PHASES
+) -> None:
     """Run one batch of programs; raises what the machine found, with the program as its notes."""
     run_state_machine_as_test(
         seed(number)(machine),
         settings=settings(
-            max_examples=EXAMPLES,
+            max_examples=examples,
             stateful_step_count=STEPS,
             deadline=None,
             database=None,
-            phases=[Phase.generate, Phase.shrink],
+            phases=phases,
             report_multiple_bugs=False,
             suppress_health_check=list(HealthCheck),
         ),

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from importlib import import_module
+from pathlib import Path
+from random import Random
 
 import pytest
+from machine.invariants import INVARIANTS
 
-from soak import SoakFailure, growth
+from soak import SoakFailure, growth, mutants
 from soak.__main__ import parts
+from tools import proof
 
 
 def test_every_part_keeps_the_contract() -> None:
@@ -41,3 +45,32 @@ def test_growth_notices_a_wrong_answer() -> None:
     app = growth.build(import_module("flask"))
     with pytest.raises(SoakFailure, match="expected 201"):
         growth.call(app, growth.kinds()["text"][1], 201)
+
+
+@pytest.mark.parametrize("patch", mutants.patches(), ids=lambda patch: patch.stem)
+def test_a_mutants_patch_applies(patch: Path) -> None:
+    """Each patch under `tests/mutants` applies to the source and names an invariant."""
+    assert mutants.invariant(patch) in INVARIANTS
+    applied = mutants.apply(patch, proof.ROOT, "--check")
+    assert applied.returncode == 0, applied.stdout
+
+
+def test_every_invariant_has_a_mutant() -> None:
+    """Each invariant of the machine has a patch that breaks it."""
+    assert sorted(map(mutants.invariant, mutants.patches())) == sorted(INVARIANTS)
+
+
+def test_a_harmless_mutant_fails_the_soak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A patch that breaks nothing is no mutant, nor is one that does not apply."""
+    monkeypatch.setattr(mutants, "EXAMPLES", 2)
+    monkeypatch.setattr(mutants, "ATTEMPTS", 1)
+    file = "src/demijohn/version.py"
+    lines = (proof.ROOT / file).read_text().splitlines()
+    change = f"--- a/{file}\n+++ b/{file}\n@@ -1,2 +1,3 @@\n {lines[0]}\n+\n {lines[1]}\n"
+    patch = tmp_path / "08_harmless.patch"
+    patch.write_text(f"Invariant: 8\nNothing changes.\n\n{change}")
+    with pytest.raises(SoakFailure, match="no program said 'invariant 8"):
+        mutants.kill(patch, Random(1))
+    patch.write_text(patch.read_text().replace(lines[0], "another line"))
+    with pytest.raises(SoakFailure, match="does not apply"):
+        mutants.kill(patch, Random(1))

@@ -266,7 +266,7 @@ class Way:
         released = auto_release(work.spot, model.reach)
         self.reached = self.reached or bool(released)
         if any(not isinstance(each, Exception) for each in released):
-            self.exc = error
+            self.exc, self.good = error, False
             self.end()
         else:
             self.ended = False
