@@ -8,9 +8,10 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from machine import faults
 from machine.invariants import INVARIANTS
 
-from soak import SoakFailure, growth, mutants
+from soak import SoakFailure, growth, isolation, mutants
 from soak.__main__ import parts
 from tools import proof
 
@@ -74,3 +75,29 @@ def test_a_harmless_mutant_fails_the_soak(tmp_path: Path, monkeypatch: pytest.Mo
     patch.write_text(patch.read_text().replace(lines[0], "another line"))
     with pytest.raises(SoakFailure, match="does not apply"):
         mutants.kill(patch, Random(1))
+
+
+def test_fifty_thousand_requests_leave_nothing() -> None:
+    """Requests with errors, streams, resources, callbacks and children leave nothing behind."""
+    figures = growth.run(seed=1, seconds=0, requests=50_000)
+    assert figures["requests"] == 50_000
+
+
+def test_each_sees_its_own() -> None:
+    """Over threads, greenlets, tasks and streams, no check of isolation is wrong."""
+    figures = isolation.run(seed=1, seconds=0, checks=100_000)
+    assert figures["wrong"] == 0
+
+
+def test_isolation_notices_what_flask_does() -> None:
+    """The same on Flask 3.1.3, whose streams hold a context over their steps, is found wrong."""
+    with pytest.raises(SoakFailure, match="checks wrong"):
+        isolation.run(seed=1, seconds=0, subject="flask", checks=100_000)
+
+
+@pytest.mark.leaves_behind
+def test_isolation_notices_a_planted_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bodies that run in the Context of the code that steps them are found out."""
+    faults.request_in_its_callers_context(monkeypatch)
+    with pytest.raises(SoakFailure, match="checks wrong"):
+        isolation.run(seed=1, seconds=0, checks=100_000)
