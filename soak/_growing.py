@@ -10,62 +10,87 @@ class Unhandled(Exception):
     """An error that nothing handles."""
 
 
-def add_views(app: Any, framework: Any) -> dict[str, tuple[int, str]]:
-    """Add views to an application; returns each kind's status and path."""
-    resource, released = framework.resource, framework.released
-    on_end, on_commit, g = framework.on_end, framework.on_commit, framework.g
-    opened: list[str] = []
-    pool = framework.ContextThreadPoolExecutor(2)
-    app.carry("user")
-    app.logger.disabled = True
+class Opened:
+    """Resources of each kind, in a framework that has them."""
 
-    def declare(name: str, **options: Any) -> Any:
+    def __init__(self, framework: Any) -> None:
+        self._resource = framework.resource
+        self.begun: list[Any] = []
+        self.plain = self._declare("plain")
+        self.body = self._declare("body", lifetime="body")
+        self.pooled = self._declare("pooled", lifetime="view")
+        begin = self.begun.append
+        self.txn = self._declare("txn", transaction=lambda value, events: begin(events))
+
+    def _declare(self, name: str, **options: Any) -> Any:
+        open_now: list[str] = []
+
         def opening() -> Iterator[list[str]]:
-            opened.append(name)
+            open_now.append(name)
             try:
-                yield opened
+                yield open_now
             finally:
-                opened.remove(name)
+                open_now.remove(name)
 
         opening.__name__ = name
-        return resource(**options)(opening)
+        return self._resource(**options)(opening)
 
-    plain, body, shared = declare("plain"), declare("body", lifetime="body"), []
-    pooled = declare("pooled", lifetime="view")
-    begun: list[Any] = []
-    txn = declare("txn", transaction=lambda value, events: begun.append(events))
 
-    def steps() -> Iterator[str]:
-        for item in "abc":
-            yield f"{item}{len(pooled)}"
+def add_views(app: Any, framework: Any) -> dict[str, tuple[int, str]]:
+    """Add views to an application; returns each kind's status and path.
 
-    def beside() -> int:
-        on_end(shared.clear)
-        return len(plain) + len(str(g.get("user")))
+    `app.stop_pool()` ends the threads that they use.
+    """
+    app.carry("user")
+    app.logger.disabled = True
+    opened = Opened(framework)
 
     @app.teardown_request
     def end(exc: BaseException | None) -> None:
-        if g.get("fails_at_end"):
+        if framework.g.get("fails_at_end"):
             raise Unhandled("at the end")
+
+    _add_resources(app, framework, opened)
+    _add_children(app, framework, opened)
+    _add_errors(app, framework, opened)
+    paths = ["/stream", "/resources", "/child", "/pool", "/parallel", "/copied", "/end-fails"]
+    asked = {path[1:]: (200, path) for path in paths}
+    return asked | {path[1:]: (500, path) for path in ("/unhandled", "/unhandled-child")}
+
+
+def _add_resources(app: Any, framework: Any, opened: Opened) -> None:
+    on_end, on_commit, seen = framework.on_end, framework.on_commit, []
+
+    def steps() -> Iterator[str]:
+        for item in "abc":
+            yield f"{item}{len(opened.pooled)}"
 
     @app.get("/stream")
     def stream() -> Any:
-        len(pooled), len(body)
+        len(opened.pooled), len(opened.body)
         return framework.Response(framework.stream_with_context(steps()))
 
     @app.get("/resources")
     def resources() -> str:
-        on_end(shared.append, "end")
-        on_commit(shared.clear)
-        with released():
-            len(pooled)
-        begun.clear()
-        len(txn)
-        begun[0].begun()
+        on_end(seen.append, "end")
+        on_commit(seen.clear)
+        with framework.released():
+            len(opened.pooled)
+        len(opened.txn)
+        events = opened.begun.pop()
+        events.begun()
         on_commit(len, "ab")
-        begun[0].committed()
-        begun.clear()
-        return str(len(plain))
+        events.committed()
+        return str(len(opened.plain))
+
+
+def _add_children(app: Any, framework: Any, opened: Opened) -> None:
+    pool = framework.ContextThreadPoolExecutor(2)
+    app.stop_pool = pool.shutdown
+
+    def beside() -> int:
+        framework.on_end(len, "ab")
+        return len(opened.plain) + len(str(framework.g.get("user")))
 
     @app.get("/child")
     def child() -> str:
@@ -85,26 +110,23 @@ def add_views(app: Any, framework: Any) -> dict[str, tuple[int, str]]:
     def copied() -> str:
         return str(framework.copy_current_request_context(beside)())
 
-    @app.get("/unhandled")
-    def unhandled() -> str:
-        len(plain)
-        raise Unhandled("in the view")
-
     @app.get("/unhandled-child")
     def unhandled_child() -> str:
         def fails() -> None:
-            len(plain)
+            len(opened.plain)
             raise Unhandled("in a child")
 
         pool.submit(fails).result()
         return "never"
 
+
+def _add_errors(app: Any, framework: Any, opened: Opened) -> None:
+    @app.get("/unhandled")
+    def unhandled() -> str:
+        len(opened.plain)
+        raise Unhandled("in the view")
+
     @app.get("/end-fails")
     def end_fails() -> str:
-        g.fails_at_end = True
-        return str(len(plain))
-
-    app.stop_pool = pool.shutdown
-    paths = ["/stream", "/resources", "/child", "/pool", "/parallel", "/copied", "/end-fails"]
-    asked = {path[1:]: (200, path) for path in paths}
-    return asked | {path[1:]: (500, path) for path in ("/unhandled", "/unhandled-child")}
+        framework.g.fails_at_end = True
+        return str(len(opened.plain))

@@ -241,8 +241,8 @@ class Machine(RuleBasedStateMachine):
         """Step, close or drop a body in a place, and compare with what it is made to do."""
         body = stream.body
         over = how != "step" or body.position in (body.fails_in_step, body.count)
-        failing = self.fail_with(points if over and how != "drop" else [], late and over)
         error = body.error if how == "step" and body.position == body.fails_in_step else None
+        failing = self.fail_with(points if over and how != "drop" else [], late and over)
         work = body.work
         if not work.edge:
             work.outer = at.request.request if at.request else None
@@ -272,13 +272,17 @@ class Machine(RuleBasedStateMachine):
         body.position += 1
         self.judge(work, wanted, raised)
         if over and stream.spec is not None:
-            body.drop()
-            self.watch.failed = self.watch.failed or error is not None
-            self.watch.is_over(work)
+            self._forget(body, error is not None)
         # An error's traceback leads to this frame.
         failing.clear()
         self.model.begin({})
         del error, raised, wanted
+
+    def _forget(self, body: Body, failed: bool) -> None:
+        """A request's body is over: nothing may keep what belonged to it."""
+        body.drop()
+        self.watch.failed = self.watch.failed or failed
+        self.watch.is_over(body.work)
 
     def _expect_end(
         self, stream: Stream, error: BaseException | None, read: bool

@@ -42,7 +42,7 @@ class Spec:
 
 
 BEGIN_POINTS = ["appcontext_pushed", "open_session"]
-WAY_POINTS = ["request_started", "before", "view", "after", "request_finished"]
+WAY_POINTS = ["request_started", "before", "view", "after", "save_session", "request_finished"]
 END_POINTS = [
     *("teardown_request bp", "teardown_request 2", "teardown_request 1", "request_tearing_down"),
     *("teardown_appcontext 2", "teardown_appcontext 1"),
@@ -258,7 +258,7 @@ class Way:
         model.begin({spec.fails_at: error} if spec.fails_at and error else {})
         self.early = self._reach(begin_points(spec.app == 1, edge.signals)) is not None
         if not self.early:
-            self._go(way_points(spec.app != 2, spec.after_this, edge.signals))
+            self._go(way_points(spec.app, spec.after_this, edge.signals))
         self.reached = error is not None and spec.fails_at not in model.fails
         if not (spec.streams and self.status == "200" and self.exc is None and self.good):
             self.end()
@@ -339,7 +339,9 @@ def begin_points(opens_session: bool, signals: bool) -> list[str]:
     return ["appcontext_pushed"] * signals + ["open_session"] * opens_session
 
 
-def way_points(hooks: bool, after_this: bool, signals: bool) -> list[str]:
-    """The hooks of its way to a response."""
+def way_points(app: int, after_this: bool, signals: bool) -> list[str]:
+    """The hooks of its way to a response: of "one", of "two", whose session is watched, of none."""
+    hooks = app != 2
     way = ["request_started"] * signals + ["before"] * hooks + ["view"]
-    return way + ["after this"] * after_this + ["after"] * hooks + ["request_finished"] * signals
+    way += ["after this"] * after_this + ["after"] * hooks + ["save_session"] * (app == 1)
+    return way + ["request_finished"] * signals

@@ -64,13 +64,10 @@ class Forks:
     ) -> None:
         """Have `move` run the child, and judge it: what it saw, ran, returned and raised."""
         app, watch = forked.app, self.watch
-        hooks = app is not self.system.apps[2]
         request = None if forked.path is None else Life()
         work = Running(app, late=late, spot=Spot(Life(), request, request, forked.path))
         model = Model(signals)
         model.begin(fails, late)
-        due = model.reach("appcontext_pushed") if signals else []
-        exc: BaseException | None = due[0] if due else None
         ran: list[int] = []
 
         def inside() -> str:
@@ -89,17 +86,8 @@ class Forks:
                 return forked.call()
 
         result, raised = move(call)
-        if not due:
-            exc = spec.error
-            if not ran:
-                watch.say(17, f"a child of {app} did not run: {raised!r}")
-            assert work.spot.app is not None
-            if request is not None:
-                due += model.end_of("copy", hooks, False, request, work.spot.app, exc, exc is None)
-        assert work.spot.app is not None
-        due += model.end_of("app", hooks, False, work.spot.app, work.spot.app, exc, exc is None)
-        if exc is not None and not due:
-            due = [exc]
+        forked.inside = lambda: None
+        due = self._due(work, model, spec.error, bool(ran))
         failed = bool(fails) and bool(due)
         if problem := judge_log(work.log, model.expected, "a child", failed):
             watch.wrong.append(problem)
@@ -107,10 +95,25 @@ class Forks:
             watch.say(10, f"a child raised {raised!r}, not {due}")
         elif not due and result != "done":
             watch.say(17, f"a child returned {result!r}")
-        forked.inside = lambda: None
         if raised is None:
             watch.is_over(work)
         work.clear()
+
+    def _due(
+        self, work: Running, model: Model, error: BaseException | None, ran: bool
+    ) -> list[BaseException]:
+        """What the child must raise: errors of its begin and end, or its own `error`."""
+        app, spot = work.app, work.spot
+        hooks = app is not self.system.apps[2]
+        assert spot.app is not None
+        due = model.reach("appcontext_pushed") if model.signals else []
+        exc = due[0] if due else error
+        if not due and not ran:
+            self.watch.say(17, f"a child of {app} did not run")
+        if not due and spot.request is not None:
+            due += model.end_of("copy", hooks, False, spot.request, spot.app, exc, exc is None)
+        due += model.end_of("app", hooks, False, spot.app, spot.app, exc, exc is None)
+        return due or flat(exc)
 
     def _look(self, forked: Forked, work: Running, shares: bool) -> None:
         watch, fw = self.watch, self.system.module

@@ -11,39 +11,72 @@ from collections import Counter
 INVARIANTS: dict[int, tuple[str, str]] = {
     1: (
         "after any program of moves no thread, task or pool worker sees a context",
-        "Machine.wind_up, Machine.look_around",
+        "Machine.wind_up, Machine.look_around; Tasks.move leaves nothing in the place it runs in",
     ),
     2: (
         "between two steps of a body, who steps it sees exactly what it saw before",
-        "Machine.advance",
+        "Machine.look_around after each Machine.advance",
     ),
     3: (
         "inside a request's work each proxy and resource is that request's own",
-        "Watch.look, Watch.bind, Acts",
+        "Watch.look, Watch.bind, Watch.bind_session; Acts._use for resources",
     ),
     4: (
         "two live requests share neither g, session nor request, nested at an edge included",
-        "Watch.bind, Watch.bind_session, Watch.look",
+        "Watch.know; ContextMachine.isolated_request; Forks and call_copied for children",
     ),
-    5: ("a pop restores what was current before, over errors too", "Machine.look_around"),
-    6: ("a failed push or opening leaves nothing pushed and nothing open", "Machine.push, Acts"),
-    7: ("a refused pop changes nothing", "Machine.pop"),
-    8: ("every end runs once, whatever it ends by, and closes what is open once", "logs"),
-    9: ("an end runs last registered first, blueprint before app, request before app", "logs"),
-    10: ("every function of an end runs and every error is reported", "Machine.judge, Edge"),
-    11: ("functions of an end see their own context, and afterwards nobody does", "Watch.look"),
-    12: ("a streamed body's context ends after its last byte, or its close", "Machine.advance"),
-    13: ("functions of an end get the unhandled error itself, None where handled", "logs"),
+    5: (
+        "a pop restores what was current before, over errors too",
+        "Machine.look_around after each move",
+    ),
+    6: (
+        "a failed push or opening leaves nothing pushed and nothing open",
+        "Machine.look_around after Machine.push; Acts.do after a failed opening",
+    ),
+    7: ("a refused pop changes nothing", "Machine.pop, and Machine.look_around after it"),
+    8: ("every end runs once, whatever it ends by, and closes what is open once", "judge_log"),
+    9: ("an end runs last registered first, blueprint before app, request before app", "judge_log"),
+    10: (
+        "every function of an end runs and every error is reported",
+        "judge_log; Machine.judge, Way.judge, Acts.do, Forks.run, Tasks.judge",
+    ),
+    11: (
+        "functions of an end see their own context, and afterwards nobody does",
+        "Watch.look in hooks, Resources._close, Machine.look_around",
+    ),
+    12: (
+        "a streamed body's context ends after its last byte, or its close",
+        "Machine.advance, Way.judge",
+    ),
+    13: (
+        "functions of an end get the unhandled error itself, None where handled",
+        "judge_log, Way.judge",
+    ),
     14: ("no error of a token in another Context reaches a caller or a log", "Machine.act"),
-    15: ("a body is not entered while it is stepped", "Edge.step_itself"),
-    16: ("a child sees the values of its start, and neither side the other's later ones", "Forks"),
-    17: ("a child after its parent's end has its own context; nobody sees a later one", "Forks"),
-    19: ("a new thread sees no context and no variable unless asked", "Forks, Machine"),
-    20: ("what is current around a server edge never changes its behaviour", "Edge"),
-    21: ("a proxy is stable within a context and raises RuntimeError outside", "System.see"),
-    22: ("children and copies run nothing of their parent's end", "Forks, ContextMachine"),
-    38: ("request, session and g are gone with the response, without the collector", "Watch"),
-    39: ("once an error is dropped, nothing keeps its request", "Watch"),
+    15: ("a body is not entered while it is stepped", "Edge._step_itself"),
+    16: (
+        "a child sees the values of its start, and neither side the other's later ones",
+        "Forks._look, Machine.look_around",
+    ),
+    17: (
+        "a child after its parent's end has its own context; nobody sees a later one",
+        "Forks.run, Watch.look",
+    ),
+    19: (
+        "a new thread sees no context and no variable unless asked",
+        "Forks.nothing_seen, Forks._look, look_around",
+    ),
+    20: ("what is current around a server edge never changes its behaviour", "Edge.call"),
+    21: (
+        "a proxy is stable within a context and raises RuntimeError outside",
+        "System.see, at every look",
+    ),
+    22: ("children and copies run nothing of their parent's end", "judge_log"),
+    38: (
+        "request, session and g are gone with the response, without the collector",
+        "Watch.look_for_remains",
+    ),
+    39: ("once an error is dropped, nothing keeps its request", "Watch.look_for_remains"),
 }
 
 

@@ -99,6 +99,10 @@ class System:
                 system.watch.reach("open_session")
                 return super().open_session(app, request)
 
+            def save_session(self, app: Any, session: Any, response: Any) -> None:
+                system.watch.reach("save_session")
+                super().save_session(app, session, response)
+
         app.session_interface = Watched()
 
     @contextmanager
