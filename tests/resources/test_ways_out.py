@@ -425,3 +425,28 @@ def test_an_error_in_the_transaction_hook() -> None:
     assert serve(site.app) == "200 OK"
     assert site.log.count("close wired") == 2
     assert site.log.count("on_commit") == 1
+
+
+@pytest.mark.parametrize("caller", [*CALLERS, "by hand"])
+@pytest.mark.parametrize("lifetime", ["context", "view"])
+def test_what_the_close_of_a_request_opens(lifetime: str, caller: str) -> None:
+    """A resource that a request class's own `close` is the first to use is closed as well, also
+    where nothing else of an end is to be done."""
+    log: list[str] = []
+    used = logged(log, "used", lifetime=lifetime)
+    app = demijohn.Demijohn("closing", static_folder=None)
+
+    class Request(app.request_class):  # type: ignore[misc, name-defined]
+        def close(self) -> None:
+            assert used.name == "used"
+
+    app.request_class = Request
+    app.get("/")(lambda: "text")
+    if caller == "by hand":
+        with app.test_request_context():
+            pass
+    elif caller == "client":
+        assert app.test_client().get("/").status_code == 200
+    else:
+        assert serve(app) == "200 OK"
+    assert log == ["open used", "good used", "close used"]

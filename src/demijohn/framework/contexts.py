@@ -449,7 +449,6 @@ class RequestContext(Context, stack=request_stack):
                     errors = ends.teardown_request(self, app, exc)
             if self._unit is not None:
                 errors = [*(errors or ()), *ends.close_unit(self, exc)]
-            looked_at = looked_at or (own is not None and own._unit is not None)
             request = self.request
             if (
                 request._form_loaded
@@ -457,6 +456,10 @@ class RequestContext(Context, stack=request_stack):
                 or (not overrides.stock_request and type(request).close is not _CLOSE)
             ):
                 errors = self._let_go_last(errors)
+                if self._unit is not None:
+                    # What the request's own `close` opened.
+                    errors = [*(errors or ()), *ends.close_unit(self, exc)]
+            looked_at = looked_at or (own is not None and own._unit is not None)
             if looked_at or own is None:
                 reset_request_ctx(token)
             self._token = None
