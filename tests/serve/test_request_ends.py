@@ -438,12 +438,13 @@ def test_a_part_of_a_file(fw: Any, tmp_path: Path, range_: str | None) -> None:
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, KeyboardInterrupt])
-@pytest.mark.parametrize("path", ["/plain", "/stream", "/missing"])
+@pytest.mark.parametrize("path", ["/plain", "/stream", "/held", "/missing"])
 def test_start_response_raises(kind: type[BaseException], path: str) -> None:
-    """When start_response raises, the request ends once, the generator is closed, and the server
-    gets its error.
+    """When start_response raises, the request ends once and at once, with that error, the generator
+    is closed, and the server gets its error.
     """
     app, log = logging_app()
+    app.add_url_rule("/held", "held", lambda: stream_with_context(str(n) for n in range(3)))
     app.add_url_rule("/plain", "plain", lambda: "x")
     app.add_url_rule("/stream", "stream", lambda: (str(n) for n in range(3)))
     error = kind("server")
@@ -454,7 +455,20 @@ def test_start_response_raises(kind: type[BaseException], path: str) -> None:
     with pytest.raises(kind) as caught:
         app(environ_for(path), start_response)
     assert caught.value is error
-    assert [line.partition("(")[0] for line in log] == ["teardown_request", "teardown_appcontext"]
+    assert log == ended(repr(error))
+
+
+def test_a_body_that_is_not_sent_is_closed() -> None:
+    """When start_response raises nobody has the body; its `close` is called before the end."""
+    app, log = logging_app()
+    app.add_url_rule("/", "view", streaming(log, "iterable"))
+
+    def start_response(*args: Any) -> Any:
+        raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        app(environ_for(), start_response)
+    assert log == ["iterable closed", *ended("OSError('gone')")]
 
 
 def test_a_servers_start_response_comes_once() -> None:

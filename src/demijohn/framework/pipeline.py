@@ -263,7 +263,7 @@ def finalize(
         try:
             response = app.make_response(rv)
         except BaseException:
-            _discard(app, rv)
+            discard(app, rv)
             raise
     try:
         if overrides.process_response:
@@ -274,7 +274,7 @@ def finalize(
             request_finished.send(app, _async_wrapper=app.ensure_sync, response=response)
     except BaseException as error:
         if not (from_error_handler and isinstance(error, Exception)):
-            _discard(app, response)
+            discard(app, response)
             raise
         app.logger.exception("Request finalizing failed with an error while handling an error")
     if ctx._sharing is None:
@@ -284,7 +284,7 @@ def finalize(
     return response
 
 
-def _discard(app: Any, rv: Any) -> None:
+def discard(app: Any, rv: Any) -> None:
     """Close the body of an answer that will not be sent.
 
     The error that stopped it keeps the answer alive for as long as it is handled, and a stream in

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..context.stepping import Steps
 from ..framework.globals import current_app_ctx, current_request_ctx
-from ..framework.pipeline import Raised, end, respond
+from ..framework.pipeline import Raised, discard, end, respond
 from ..framework.resources import release_for_stream
 from ..http.response import finish
 from .drivers import CLIENT_KEY, enclosing, hand_out, report_errors
@@ -68,9 +68,7 @@ def _serve(
             _release(app, ctx, environ)
     except BaseException as failed:
         try:
-            # Nobody will read it: a body that holds the context would put its end off.
-            if (close := getattr(answer, "close", None)) is not None:
-                close()
+            discard(app, answer)
         finally:
             _end(app, ctx, environ, error, failed)
         raise
