@@ -152,3 +152,29 @@ def test_a_child_that_was_started_before() -> None:
 
     view_app(view).test_client().get("/?q=1")
     assert kept[0]() == ["/", 1, "/"]
+
+
+def test_a_context_of_its_own_after_the_end() -> None:
+    """What outlived its request has children, and no deadline, under an app context of its own."""
+    go, found = threading.Event(), list[Any]()
+
+    def work() -> None:
+        assert go.wait(PATIENCE)
+        with app.app_context():
+            found.append([in_child(lambda: app_ctx.deadline)(), app_ctx.deadline])
+            app_ctx.check()
+            found.append(app_ctx.cancelled)
+
+    def view() -> str:
+        thread = threading.Thread(target=copy_context().run, args=(work,))
+        thread.start()
+        threads.append(thread)
+        app_ctx.cancel()
+        return "x"
+
+    threads: list[threading.Thread] = []
+    app = view_app(view, REQUEST_DEADLINE=60)
+    assert app.test_client().get("/").text == "x"
+    go.set()
+    threads[0].join(PATIENCE)
+    assert found == [[None, None], False]

@@ -142,9 +142,14 @@ class AppContext(Context, stack=app_stack):
         return self
 
     def _cancel_above(self) -> CancelToken | None:
-        # One that is opened inside a request is part of its work.
+        # One that is opened inside a request is part of its work, while that goes on.
         request_ctx = current_request_ctx(None)
-        if request_ctx is None or request_ctx.app is not self.app or request_ctx.app_ctx is self:
+        if (
+            request_ctx is None
+            or request_ctx.ended
+            or request_ctx.app is not self.app
+            or request_ctx.app_ctx is self
+        ):
             return None
         token: CancelToken = request_ctx._cancel_token()
         return token

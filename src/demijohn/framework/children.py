@@ -69,8 +69,11 @@ def fork() -> AppFork:
     if ctx is None:
         raise RuntimeError(outside_message(NO_APP, "Children are made of the current context."))
     request_ctx = current_request_ctx(None)
-    # Under another application's context, the request below it is not part of the work.
-    if request_ctx is not None and request_ctx.app is not ctx.app:
+    # Under another application's context, or a later one than it lived to see, the request below
+    # is not part of the work.
+    if request_ctx is not None and (
+        request_ctx.app is not ctx.app or (request_ctx.ended and request_ctx.app_ctx is not ctx)
+    ):
         request_ctx = None
     return AppFork(ctx, request_ctx)
 
