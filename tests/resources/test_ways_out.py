@@ -12,6 +12,7 @@ from resource_kit import OPENED, Boom, Handled, Served, Site, logged, serve, the
 
 import demijohn
 from demijohn import abort, on_end
+from demijohn.context import ContextEnded
 from demijohn.sessions import SecureCookieSessionInterface
 from demijohn.signals import (
     appcontext_pushed,
@@ -450,3 +451,22 @@ def test_what_the_close_of_a_request_opens(lifetime: str, caller: str) -> None:
     else:
         assert serve(app) == "200 OK"
     assert log == ["open used", "good used", "close used"]
+
+
+def test_opening_when_everything_is_closed() -> None:
+    """What is wanted between the closings and the end of the end raises `ContextEnded`."""
+    site = Site()
+    errors: list[BaseException] = []
+
+    class Request(site.app.request_class):  # type: ignore[misc, name-defined]
+        def close(self) -> None:
+            try:
+                site.use("view")
+            except ContextEnded as error:
+                errors.append(error)
+            super().close()
+
+    site.app.request_class = Request
+    site.view(lambda: site.use("view") or "text")
+    assert ask(site, "edge") == 200
+    assert len(errors) == 1

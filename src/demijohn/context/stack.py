@@ -449,10 +449,13 @@ class Context(Cancellable):
 
         `wanted` says what, as in "write the session".
         """
-        ended_by = getattr(self, "_ended_by", Context._ended_by)  # a subclass's slot may be empty
+        # A subclass's slots may be empty; that of the moment is while another thread's end of it has
+        # closed everything and is not over.
+        ended_by = getattr(self, "_ended_by", Context._ended_by)
+        now = monotonic()
         return ContextEnded(
-            f"Cannot {wanted}: {self!r} was ended {monotonic() - self._ended_at:.3f} s ago by"
-            f" {ended_by}.\n"
+            f"Cannot {wanted}: {self!r} was ended {now - getattr(self, '_ended_at', now):.3f} s ago"
+            f" by {ended_by}.\n"
             "This code outlived it. Start the work with `in_child` or `ContextThread`, or under"
             " `with app.app_context():`, so that it has a context of its own."
         )
