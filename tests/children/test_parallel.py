@@ -276,6 +276,61 @@ def test_who_asks_for_an_exit_gets_it(ctx: Any) -> None:
     assert branch.done()
 
 
+def test_an_interrupt_while_a_thread_starts(ctx: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `KeyboardInterrupt` that comes while a branch's thread starts leaves the block, and the
+    branches end first."""
+    start, started, ended = threading.Thread.start, list[threading.Thread](), list[str]()
+    begun = threading.Event()
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        started.append(thread)
+        if len(started) == 2:
+            raise KeyboardInterrupt
+
+    def branch() -> None:
+        begun.set()
+        try:
+            waiting()
+        finally:
+            ended.append("the first")
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt), parallel() as p:
+        p.submit(branch)
+        assert begun.wait(PATIENCE)
+        p.submit(int)
+        pytest.fail("the interrupt was lost")
+    assert ended == ["the first"]
+    for thread in started:
+        thread.join(PATIENCE)
+
+
+@pytest.mark.parametrize("most", [0, 1])
+def test_no_room_for_threads(ctx: Any, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The threads that could be started do all the work; without any, `submit` raises."""
+    start, started = threading.Thread.start, list[threading.Thread]()
+
+    def crowded(thread: threading.Thread) -> None:
+        if len(started) == most:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", crowded)
+    if most:
+        submitted = threading.Event()
+        with parallel() as p:
+            p.submit(submitted.wait, PATIENCE)
+            for n in range(3):
+                p.submit(int, n)
+            submitted.set()
+        assert p.results == [True, 0, 1, 2]
+        return
+    with parallel() as p, pytest.raises(RuntimeError, match="can't start new thread"):
+        p.submit(int, 0)
+
+
 def test_system_exit_in_a_branch(ctx: Any) -> None:
     """SystemExit in a branch leaves the block as itself."""
 

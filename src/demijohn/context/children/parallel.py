@@ -173,16 +173,18 @@ class Parallel:
 
     def _start_worker(self) -> None:
         thread = threading.Thread(target=self._work, name=f"parallel-{len(self._branches)}")
+        self._workers += 1
         try:
             thread.start()
-        except BaseException:
+        except RuntimeError:  # there is no room for one more
+            self._workers -= 1
             if not self._workers:
                 self._waiting.pop()
                 self._undone -= 1
                 raise
             # Those that there are will do it.
             return
-        self._workers += 1
+        # Anything else, a KeyboardInterrupt say, came while this waited for the thread to run.
         self._threads.append(thread)
 
     def _work(self) -> None:
