@@ -257,6 +257,21 @@ def test_no_private_folder(folder: Path) -> None:
         debug_servers.write(SERVER)
 
 
+def test_nothing_of_others_is_removed(folder: Path) -> None:
+    """What stands at a folder's place and is not this user's alone is left as it is: a link to
+    another folder, or a file."""
+    other = folder.parent / "other"
+    other.mkdir()
+    file = other / f"server-{SERVER.pid}.json"
+    file.write_text("mine")
+    folder.symlink_to(other)
+    debug_servers.forget(SERVER.pid)
+    assert file.read_text() == "mine"
+    folder.unlink()
+    folder.write_text("a file")
+    debug_servers.forget(SERVER.pid)
+
+
 @pytest.mark.parametrize(
     ("address", "origin"),
     [

@@ -69,16 +69,14 @@ def known(pid: int, token: str) -> bool:
 
 def forget(pid: int) -> None:
     """Remove the file of the server of that process, if there is one."""
-    for folder in _folders():
+    for folder in _private_folders():
         (folder / _name(pid)).unlink(missing_ok=True)
 
 
 def servers() -> Iterator[DebugServer]:
     """The servers of this user whose process lives, by port; files of others are removed."""
     found: dict[int, DebugServer] = {}
-    for folder in _folders():
-        if not _is_private(folder, stat.S_ISDIR):
-            continue
+    for folder in _private_folders():
         for path in folder.glob(_name("*")):
             server = _read(path)
             if server is None:
@@ -100,6 +98,11 @@ def _folders() -> list[Path]:
     if runtime := os.environ.get("XDG_RUNTIME_DIR"):
         folders.insert(0, Path(runtime) / "demijohn")
     return folders
+
+
+def _private_folders() -> list[Path]:
+    """Those that are there and this user's alone: in any other somebody else may have put links."""
+    return [folder for folder in _folders() if _is_private(folder, stat.S_ISDIR)]
 
 
 def _user() -> int | str:
