@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from demijohn import (
     session,
     stream_with_context,
 )
-from demijohn.context import SessionReadOnly
+from demijohn.context import ContextEnded, SessionReadOnly
 from demijohn.sessions import SecureCookieSessionInterface, SessionInterface, SessionMixin
 
 
@@ -271,6 +272,8 @@ class DictSession(dict[str, Any], SessionMixin):
     """A session of an extension: it knows nothing of being frozen."""
 
     sid = "s1"
+    new = True
+    modified = False
 
 
 class Mapping(SessionMixin):
@@ -324,15 +327,54 @@ def test_a_session_of_an_extension(kind: Any, opened: bool) -> None:
             ):
                 with pytest.raises(SessionReadOnly):
                     write()
-            return [dict(session), getattr(session, "sid", None)]
+            asked = [session.new, session.modified]
+            return [dict(session), getattr(session, "sid", None), asked]
 
         return called(work)
 
     app = view_app(view)
     app.session_interface = Store()
     wanted = {"a": [1], "b": 1} if opened else {"a": [1]}
-    assert app.test_client().get("/").json == [wanted, getattr(kind, "sid", None)]
+    asked = [kind.new, kind.modified]
+    assert app.test_client().get("/").json == [wanted, getattr(kind, "sid", None), asked]
     assert store == wanted
+
+
+@pytest.mark.parametrize("kind", [DictSession, Mapping])
+def test_an_extensions_session_is_written_too_late(kind: Any) -> None:
+    """A write to a session of an extension's class raises when the response is final, in what
+    shares it, and after the end, and changes nothing; reading goes on."""
+    late: list[Any] = []
+    opened: list[Any] = []
+
+    class Store(SessionInterface):
+        def open_session(self, app: Any, request: Any) -> Any:
+            opened.append(kind({"a": 1}))
+            return opened[-1]
+
+        def save_session(self, app: Any, session: Any, response: Any) -> None:
+            pass
+
+    def write() -> Any:
+        session["b"] = 1
+
+    def view() -> str:
+        copy_current_request_context(write)()
+        late.append(copy_current_request_context(write))
+        late.append(copy_current_request_context(lambda: dict(session)))
+        late.append(copy_context())
+        return "x"
+
+    app = view_app(view)
+    app.session_interface = Store()
+    assert app.test_client().get("/").text == "x"
+    opened[0].pop("b")
+    with pytest.raises(SessionReadOnly):
+        late[0]()
+    assert late[1]() == {"a": 1}
+    with pytest.raises(ContextEnded):
+        late[2].run(write)
+    assert late[2].run(lambda: dict(session)) == dict(opened[0]) == {"a": 1}
 
 
 def test_an_interface_that_opens_sessions_itself() -> None:

@@ -6,7 +6,6 @@ Which functions run at an end and in which order is in `ends`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +32,7 @@ from .globals import (
     set_app_ctx,
     set_request_ctx,
 )
-from .session_access import SessionSource, freeze, open_for, session_read_only
+from .session_access import SessionSource, freeze, guarded, open_for, session_read_only
 from .signals import (
     appcontext_popped,
     appcontext_pushed,
@@ -156,8 +155,8 @@ class RequestContext(Context, stack=request_stack):
         """
         session = self._session
         assert session is not None, "The session has not yet been opened."
-        if self._state is _ENDED and self._parent is None:
-            freeze(session, partial(self.ended_error, "write the session"))
+        if self._state is _ENDED or self._parent is not None:
+            session = guarded(self, session)
         session.accessed = True
         return session
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ..context.errors import SessionReadOnly
@@ -40,8 +41,19 @@ def freeze(session: Any, make_error: Callable[[], Exception]) -> None:
         method(make_error)
 
 
+def guarded(ctx: Any, session: Any) -> Any:
+    """The session for code that may have come too late to write: after the end of its request, or
+    in a copy of it, which may have outlived the response."""
+    parent = ctx._parent
+    if parent is None:
+        return read_only(session, partial(ctx.ended_error, "write the session"))
+    return read_only(session, session_read_only) if parent._final else session
+
+
 class SessionSource:
     """Where children find their session as it was when they were started, to read only."""
+
+    _final = False  # it is read-only from the start
 
     def __init__(self, ctx: Any) -> None:
         opened = ctx._opened

@@ -176,6 +176,9 @@ class ReadOnlySession(SessionMixin):
 
     def __init__(self, session: Any, make_error: Callable[[], Exception]) -> None:
         self.__dict__.update(_session=session, _make_error=make_error)
+        # `SessionMixin` has them on the class, for sessions that cannot tell.
+        for name in ("new", "modified"):
+            self.__dict__[name] = getattr(session, name, getattr(SessionMixin, name))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._session, name)
