@@ -449,7 +449,7 @@ class Context(Cancellable):
 
         `wanted` says what, as in "write the session".
         """
-        # A subclass's slots may be empty; that of the moment is while another thread's end of it has
+        # A subclass's slots may be empty; that of the moment is, while an end on another thread has
         # closed everything and is not over.
         ended_by = getattr(self, "_ended_by", Context._ended_by)
         now = monotonic()
