@@ -22,7 +22,7 @@ from soak import SoakFailure
 from tools import proof
 
 SECONDS = 400.0
-ATTEMPTS = 12
+ATTEMPTS = 40
 EXAMPLES = 150
 MOST_SECONDS = 120.0
 PATCHES = proof.ROOT / "tests" / "mutants"
