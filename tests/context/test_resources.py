@@ -19,7 +19,7 @@ from elsewhere import in_thread
 from kinds import new_kind
 from places import FOREIGN, Runner
 
-from demijohn.context import Context, ContextEnded, ContextStack
+from demijohn.context import Context, ContextEnded, ContextStack, ContextWarning
 from demijohn.context.releasing import Released
 
 
@@ -192,6 +192,25 @@ def test_async_forms(form: Any, kind: Any, log: list[str]) -> None:
         assert log == ["enter", "exit Boom"]
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_a_loop_that_is_closed_first(good: bool, kind: Any, log: list[str]) -> None:
+    """A loop that is closed before the context ends what was opened on it, once; that the code
+    after the `yield` was passed over at a good end is told."""
+    value = kind.stack.resource()(as_async_generator(log))
+
+    async def main() -> None:
+        assert await value == "value"
+
+    if good:
+        with pytest.warns(ContextWarning, match=r"'function'.*close of its event loop"), kind():
+            asyncio.run(main())
+    else:
+        with pytest.raises(Boom), kind():
+            asyncio.run(main())
+            raise Boom
+    assert log == ["enter", "exit GeneratorExit"]
 
 
 # -- mistakes --------------------------------------------------------------------------------------

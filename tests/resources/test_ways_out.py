@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from resource_kit import OPENED, Boom, Handled, Served, Site, logged, serve, the
 
 import demijohn
 from demijohn import abort, on_end
-from demijohn.context import ContextEnded
+from demijohn.context import ContextEnded, ContextWarning
 from demijohn.sessions import SecureCookieSessionInterface
 from demijohn.signals import (
     appcontext_pushed,
@@ -470,3 +471,28 @@ def test_opening_when_everything_is_closed() -> None:
     site.view(lambda: site.use("view") or "text")
     assert ask(site, "edge") == 200
     assert len(errors) == 1
+
+
+def test_an_async_view_on_a_thread_whose_loop_runs() -> None:
+    """What an async view opens on a helper's loop, which is closed with it, holds up no end."""
+    site = Site()
+
+    @demijohn.resource
+    async def value() -> AsyncIterator[int]:
+        site.log.append("open")
+        try:
+            yield 1
+        finally:
+            site.log.append("close")
+
+    async def view() -> str:
+        return str(await value)
+
+    async def main() -> None:
+        with pytest.warns(ContextWarning, match="close of its event loop"):
+            assert ask(site, "client") == 200
+
+    site.app.get("/")(view)
+    asyncio.run(main())
+    assert site.errors.found == []
+    assert site.log[:2] == ["open", "close"]

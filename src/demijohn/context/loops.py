@@ -129,7 +129,8 @@ def _from_outside(loop: Any, call: Callable[[], Any]) -> Any:
     import asyncio
 
     guard = guards.get(loop)
-    if guard is not None:
+    # Who closed a loop keeps its lock.
+    if guard is not None and not loop.is_closed():
         # Another thread may be about to run it, or runs it and cancels at its end what is left.
         if not guard.acquire(timeout=END_TIMEOUT):
             raise TimeoutError(f"An event loop was busy for {END_TIMEOUT} s: {call} was not made.")

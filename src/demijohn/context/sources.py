@@ -6,9 +6,12 @@ an error there, `abandon` ends it without going on. The async kinds' are corouti
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import AsyncGenerator, Generator
 from types import TracebackType
 from typing import Any, NoReturn, TypeAlias
+
+from .errors import ContextWarning
 
 
 class SyncGenerator:
@@ -86,6 +89,11 @@ class AwaitedGenerator:
 
     async def finish(self, exc: BaseException | None) -> None:
         generator = self._generator
+        if getattr(generator, "ag_frame", self) is None:  # it is over; a compiled one has none
+            # A loop closes the generators that were begun on it when it is closed itself.
+            if exc is None:
+                self._warn_of_closed_loop()
+            return
         with _Thrown(exc):
             try:
                 if exc is None:
@@ -102,6 +110,15 @@ class AwaitedGenerator:
             except BaseException as error:
                 raise twice from error
             raise twice
+
+    def _warn_of_closed_loop(self) -> None:
+        warnings.warn(
+            f"The {self._declared} was ended by the close of its event loop, before the end of its"
+            " context: what it has after the `yield` was not run. Use it in a context that ends on"
+            " that loop (`async with`), or on a loop that outlives the context.",
+            ContextWarning,
+            stacklevel=2,
+        )
 
     async def abandon(self) -> None:
         await self.finish(GeneratorExit())
