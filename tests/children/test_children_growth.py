@@ -200,3 +200,34 @@ def test_task_groups(no_collector: None) -> None:
     with app.app_context():
         asyncio.run(main())
     assert [ref() for ref in refs] == [None] * 20
+
+
+@pytest.mark.parametrize("way", ["a task fails", "the block fails", "deadline", "cancelled"])
+def test_task_groups_that_fail(way: str, no_collector: None) -> None:
+    """Nor do groups whose block raises: neither tasks nor their contexts stay with the error."""
+    app = make_app()
+    refs: list[weakref.ref[Any]] = []
+
+    async def work() -> None:
+        refs.append(weakref.ref(app_ctx._get_current_object()))
+        if way == "a task fails":
+            raise LookupError
+        await asyncio.sleep(PATIENCE)
+
+    async def group() -> None:
+        async with task_group(deadline=0.01 if way == "deadline" else None) as tg:
+            tg.create_task(work())
+            await asyncio.sleep(0)
+            if way == "the block fails":
+                raise LookupError
+
+    async def main() -> None:
+        try:
+            async with asyncio.timeout(0.01 if way == "cancelled" else None):
+                await group()
+        except* (LookupError, TimeoutError):
+            pass
+
+    with app.app_context():
+        asyncio.run(main())
+    assert [ref() for ref in refs] == [None]

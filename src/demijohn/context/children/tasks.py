@@ -115,8 +115,11 @@ class TaskGroup(asyncio.TaskGroup):
                     self._timer.cancel()
                 # As in `asyncio.timeout`: what others asked for stays asked for.
                 others = self._stopped and owner.uncancel() > self._asked
-        except asyncio.CancelledError:
-            if not self._stopped or others:
+        except (asyncio.CancelledError, BaseExceptionGroup) as raised:
+            # Its traceback leads to a frame of the base class, which keeps it: they would keep each
+            # other alive, and the block with them.
+            raised.__traceback__ = None
+            if isinstance(raised, BaseExceptionGroup) or not self._stopped or others:
                 raise
             raise error_for(token.reason or "user") from None
         finally:
