@@ -8,6 +8,7 @@ import os
 import pickle
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextvars import copy_context
 from typing import Any
 
 import process_app
@@ -168,6 +169,12 @@ def test_what_is_pickled() -> None:
     assert json.loads(json.dumps(carrier)) == carrier
     assert "Cookie" not in json.dumps(carrier)
     assert callable(make)
+
+
+def test_context_variables_do_not_go_along(current: Any) -> None:
+    """What was to begin with context variables is refused, not called without them."""
+    with pytest.raises(TypeError, match="context= cannot go to another process"):
+        pickle.dumps(in_child(len, context=copy_context()))
 
 
 def test_a_context_itself_is_refused(current: Any) -> None:

@@ -193,6 +193,11 @@ class InChild(Generic[P, T]):
         return self._fork.as_sync(self) if self.is_async else self
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        if self._variables is not None:
+            raise TypeError(
+                "A function that was wrapped with context= cannot go to another process: context"
+                " variables do not. Have what it needs carried, or hand it over as an argument."
+            )
         return self._fork.pack(self._f, self._deadline)
 
 
