@@ -21,7 +21,7 @@ from werkzeug.serving import make_server
 from werkzeug.wsgi import FileWrapper
 
 import demijohn
-from demijohn import AppContextMiddleware, app_ctx, g, has_app_context, resource
+from demijohn import AppContextMiddleware, app_ctx, g, has_app_context, on_commit, resource
 from demijohn.context import ContextWarning
 
 site = AppContextMiddleware(django_site.application, shop)
@@ -87,8 +87,23 @@ def test_an_unfinished_body_ends_once(leave: Callable[[Exchange], None], steps: 
     del body
     leave(exchange)
     gc.collect()
-    assert [entry for entry in log if entry[1] != "closed"] == [("ann", "ok", "NoneType")]
+    assert [entry for entry in log if entry[1] != "closed"] == [("ann", "disconnected", "NoneType")]
     assert not has_app_context()
+
+
+def test_what_a_client_that_left_did_not_get() -> None:
+    """Nothing that waits for success is called when the client leaves; a body for HEAD that is not
+    read is no such case."""
+    app, fired = demijohn.Demijohn("left"), list[str]()
+
+    def streaming(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        on_commit(fired.append, environ["REQUEST_METHOD"])
+        start_response("200 OK", [])
+        return iter((b"one", b"two"))
+
+    for method in ("GET", "HEAD"):
+        call(AppContextMiddleware(streaming, app), method=method).close()
+    assert fired == ["HEAD"]
 
 
 def test_an_error_in_a_body_is_passed_on() -> None:
@@ -173,7 +188,7 @@ def test_bodies_take_turns_on_one_thread() -> None:
             assert not has_app_context()
     for body in bodies:
         body.close()  # type: ignore[attr-defined]
-    assert sum(entry[1] == "ok" for entry in log) == 3
+    assert sum(entry[1] == "disconnected" for entry in log) == 3
 
 
 def test_under_a_threaded_server() -> None:

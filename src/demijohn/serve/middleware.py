@@ -29,8 +29,9 @@ class AppContextMiddleware:
     The request and every step of its body run in one Context of their own, whichever thread asks
     for a step. The context ends once: after the last byte of a body that is an iterator, before a
     list, a tuple or a file wrapper is handed to the server. Its outcome is "error" when an
-    exception leaves `wsgi_app` or the body, which is passed on, and "handled" when the answer's
-    status is 500 or above. What the end itself raises is logged.
+    exception leaves `wsgi_app` or the body, which is passed on, "handled" when the answer's status
+    is 500 or above, and "disconnected" when the server closes the body before its end. What the end
+    itself raises is logged.
     """
 
     def __init__(self, wsgi_app: WSGIApplication, app: Any) -> None:
@@ -65,7 +66,9 @@ class AppContextMiddleware:
             self._end(ctx, error)
             raise
         if not plain:
-            return Steps(context, body, partial(self._end, ctx))
+            # Of a body that answers HEAD nothing is sent.
+            left = None if environ["REQUEST_METHOD"] == "HEAD" else partial(_left, ctx)
+            return Steps(context, body, partial(self._end, ctx), left)
         self._end(ctx, None)
         return body
 
@@ -92,6 +95,10 @@ def _watched(ctx: Any, start_response: StartResponse) -> Callable[..., Any]:
         return start_response(status, *rest)
 
     return watched
+
+
+def _left(ctx: Any) -> None:
+    ctx._outcome = "disconnected"
 
 
 def _is_file(body: Any, environ: WSGIEnvironment) -> bool:
