@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -496,3 +497,27 @@ def test_an_async_view_on_a_thread_whose_loop_runs() -> None:
     asyncio.run(main())
     assert site.errors.found == []
     assert site.log[:2] == ["open", "close"]
+
+
+@pytest.mark.parametrize("caller", [*CALLERS, "by hand"])
+@pytest.mark.parametrize("error", [None, Boom, Handled])
+def test_a_request_knows_whether_it_succeeded(error: Any, caller: str) -> None:
+    """At the end both contexts of a request say the same of it, at an edge and by hand."""
+    site, told = Site(), list[tuple[bool, str | None]]()
+
+    def view() -> str:
+        if error is not None:
+            raise error
+        return "text"
+
+    def tell(exc: BaseException | None) -> None:
+        told.append((demijohn.globals.request_ctx.succeeded, demijohn.globals.app_ctx.outcome))
+
+    site.view(view)
+    site.app.teardown_request(tell)
+    if caller == "by hand":
+        with suppress(Boom), site.app.test_request_context("/"):
+            site.app.full_dispatch_request()
+    else:
+        ask(site, caller)
+    assert told == [(error is None, {None: "ok", Boom: "error", Handled: "handled"}[error])]

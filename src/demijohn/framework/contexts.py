@@ -429,8 +429,10 @@ class RequestContext(Context, stack=request_stack):
             if self._holds is not None and self._leave():
                 self._reset_at_edge(own)
                 return None
+            if exc is not None:
+                self._outcome = outcome_of(exc)
             if own is not None:
-                own._outcome = self._outcome if exc is None else outcome_of(exc)
+                own._outcome = self._outcome
             self._state = _ENDING
             if (
                 app.teardown_request_funcs
