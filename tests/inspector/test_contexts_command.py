@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -145,6 +146,35 @@ def test_another_server_on_the_port(server: Inspected) -> None:
         free = probe.getsockname()[1]
     with pytest.raises(NoServer, match="is not reached"):
         command.ask(replace(wrong, port=free))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+        b"HTTP/1.0 200 OK\r\n\r\n<!doctype html>",
+        b"HTTP/1.0 200 OK\r\n\r\n[]",
+        b'HTTP/1.0 200 OK\r\n\r\n{"contexts": []}',
+        b"",
+    ],
+)
+def test_a_stranger_on_the_port(answer: bytes) -> None:
+    """What answers otherwise than the page is said to be another server, or not to be reached."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer)
+
+        stranger = threading.Thread(target=serve)
+        stranger.start()
+        port = listening.getsockname()[1]
+        words = "is another server now" if answer else "is not reached"
+        with pytest.raises(NoServer, match=words):
+            command.ask(DebugServer(os.getpid(), "site", "http", "127.0.0.1", port, "token"))
+        stranger.join()
 
 
 def test_a_server_that_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:

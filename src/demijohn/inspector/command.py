@@ -77,9 +77,14 @@ def ask(server: DebugServer) -> Snapshot:
         ) from None
     except OSError as error:
         raise NoServer(f"{server.origin} is not reached: {error}") from None
-    if status != 200:
-        raise NoServer(f"{server.origin} is another server now.")
-    return snapshot_from(json.loads(body))
+    except http.client.HTTPException:
+        status, body = 0, b""  # what it speaks is not HTTP
+    try:
+        if status == 200:
+            return snapshot_from(json.loads(body))
+    except (KeyError, TypeError, ValueError):
+        pass
+    raise NoServer(f"{server.origin} is another server now.")
 
 
 def _get(server: DebugServer) -> tuple[int, bytes]:
