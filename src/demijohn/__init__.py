@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from .compat.alias import install_as_flask as install_as_flask
     from .context.carrier import CarrierError as CarrierError
     from .context.errors import Cancelled as Cancelled
+    from .context.errors import ContextEnded as ContextEnded
+    from .context.errors import ContextWarning as ContextWarning
     from .context.errors import DeadlineExceeded as DeadlineExceeded
+    from .context.errors import DirtyResource as DirtyResource
+    from .context.errors import SessionReadOnly as SessionReadOnly
     from .framework.carrying import ContextField as ContextField
     from .framework.children import ContextThread as ContextThread
     from .framework.children import ContextThreadPoolExecutor as ContextThreadPoolExecutor
@@ -76,7 +80,14 @@ _HOMES = {
     "application": ("Blueprint", "Demijohn", "Flask"),
     "compat.alias": ("install_as_flask",),
     "context.carrier": ("CarrierError",),
-    "context.errors": ("Cancelled", "DeadlineExceeded"),
+    "context.errors": (
+        "Cancelled",
+        "ContextEnded",
+        "ContextWarning",
+        "DeadlineExceeded",
+        "DirtyResource",
+        "SessionReadOnly",
+    ),
     "framework.carrying": ("ContextField",),
     "framework.children": (
         "ContextThread",

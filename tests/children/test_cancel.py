@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import pickle
 import threading
@@ -16,6 +17,7 @@ from demijohn import (
     Cancelled,
     ContextThread,
     DeadlineExceeded,
+    Demijohn,
     copy_current_request_context,
     in_child,
 )
@@ -289,3 +291,24 @@ def test_children_in_a_request(wrap: Any) -> None:
 
         assert wrap(work)() == "own"
         assert not ctx.cancelled
+
+
+def test_a_cancelled_task_ends_so() -> None:
+    """A context whose asyncio task was cancelled has the outcome `cancelled`."""
+    app = Demijohn("site")
+    outcomes: list[str | None] = []
+    app.teardown_appcontext(lambda exc: outcomes.append(app_ctx.outcome))
+
+    async def main() -> None:
+        async def work() -> None:
+            with app.app_context():
+                await asyncio.Event().wait()
+
+        task = asyncio.create_task(work())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert outcomes == ["cancelled"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, ContextVar, copy_context
@@ -16,6 +17,8 @@ from demijohn import (
     ContextField,
     ContextThread,
     ContextThreadPoolExecutor,
+    Demijohn,
+    after_this_request,
     copy_current_request_context,
     current_app,
     g,
@@ -503,3 +506,35 @@ def test_an_overridden_app_context() -> None:
     app = App("own", static_folder=None)
     with app.app_context():
         assert called(lambda: type(app_ctx._get_current_object())) is Own
+
+
+def test_an_object_with_an_async_call() -> None:
+    """An object that is called by an async method is awaited in its child, or run to its end."""
+
+    class Work:
+        async def __call__(self) -> str:
+            name: str = current_app.name
+            return name
+
+    app = Demijohn("site")
+    with app.app_context():
+        wrapped: Any = in_child(Work())
+        with ContextThreadPoolExecutor(1) as pool:
+            job: Any = Work()
+            on_a_thread = pool.submit(job).result(PATIENCE)
+    assert asyncio.run(wrapped()) == "site"
+    assert on_a_thread == "site"
+
+
+def test_a_child_has_no_response() -> None:
+    """`after_this_request` in a child is an error that says so, and in a copy is as in Flask."""
+    app = Demijohn("site")
+
+    def ask() -> str:
+        with pytest.raises(RuntimeError, match="has no response"):
+            after_this_request(lambda response: response)
+        return "refused"
+
+    with app.test_request_context():
+        assert in_child(ask)() == "refused"
+        copy_current_request_context(lambda: after_this_request(lambda response: response))()

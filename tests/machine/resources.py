@@ -289,17 +289,21 @@ class Acts:
         """What is done in an application context of its own, made for just that."""
         opens = point.startswith("open")
         if self.signals and (errors := reach("appcontext_pushed", None)):
-            errors += self._end_around(reach, app, errors[0])
+            errors += self._end_around(reach, app, errors[0], opens)
             return errors if opens else errors + reach(point, None)
         errors = reach(point, None)
-        after = self._end_around(reach, app, errors[0] if errors else None)
+        after = self._end_around(reach, app, errors[0] if errors else None, opens)
         if opens and after and not errors:
             after += self.around_shared(reach, app, "release shared")
         return errors + after
 
-    def _end_around(self, reach: Reach, app: Any, exc: BaseException | None) -> list[BaseException]:
+    def _end_around(
+        self, reach: Reach, app: Any, exc: BaseException | None, opens: bool
+    ) -> list[BaseException]:
         errors: list[BaseException] = []
-        for end in end_points("app", app is not self.system.apps[2], False, self.signals):
+        # Where one is closed, no teardown functions run, which might open it anew.
+        hooks = app is not self.system.apps[2]
+        for end in end_points("app", hooks, False, self.signals) if opens else []:
             errors += reach(end, exc)
         return errors + (reach("appcontext_popped", None) if self.signals else [])
 

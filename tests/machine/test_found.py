@@ -275,7 +275,7 @@ def test_a_resource_is_closed_where_its_opening_fails_at_the_last(
     with app.app_context():
         with appcontext_popped.connected_to(fail, app), pytest.raises(LookupError):
             name.upper()
-        assert log == ["app None", "close", "app None"]
+        assert log == ["app None", "close"]
         assert name.upper() == "NAME"
     app.close()
 
@@ -296,7 +296,7 @@ def test_a_resource_is_closed_where_its_surroundings_fail(app: Demijohn, log: li
     log.clear()
     with appcontext_pushed.connected_to(fail, app), pytest.raises(LookupError):
         app.close()
-    assert log == ["app None", "close"]
+    assert log == ["close"]
 
 
 def test_a_body_that_cannot_be_sent_puts_no_end_off(app: Demijohn, log: list[str]) -> None:

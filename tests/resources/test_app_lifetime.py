@@ -401,3 +401,26 @@ def test_override_what_is_none(app: Any) -> None:
     """What is no resource cannot be overridden."""
     with pytest.raises(TypeError, match="is no resource"), app.override(5, 6):
         pytest.fail("the block was entered")
+
+
+def test_a_teardown_function_may_use_one() -> None:
+    """A resource of lifetime `app` that teardown functions use is opened once and closed once."""
+    log: list[str] = []
+    app = demijohn.Demijohn("uses_in_teardown")
+
+    @demijohn.resource(lifetime="app")
+    def used() -> Iterator[list[str]]:
+        log.append("open")
+        yield log
+        log.append("close")
+
+    app.teardown_appcontext(lambda exc: used.append("teardown"))
+    with app.app_context():
+        pass
+    app.close()
+    assert [name for name in log if name != "teardown"] == ["open", "close"]
+    assert log[-1] == "close"
+    with app.app_context():
+        pass
+    app.close()
+    assert [name for name in log if name != "teardown"] == ["open", "close"] * 2

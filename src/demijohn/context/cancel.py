@@ -175,7 +175,12 @@ def outcome_of(error: BaseException) -> str:
     """How a context ended whose work raised `error`: "deadline", "cancelled" or "error"."""
     if isinstance(error, DeadlineExceeded):
         return "deadline"
-    return "cancelled" if isinstance(error, Cancelled) else "error"
+    if isinstance(error, Cancelled):
+        return "cancelled"
+    # Asked by name: asyncio need not be loaded. A task that is cancelled ends so.
+    kind = type(error)
+    was_cancelled = kind.__name__ == "CancelledError" and kind.__module__.startswith("asyncio")
+    return "cancelled" if was_cancelled else "error"
 
 
 class Cancellable:

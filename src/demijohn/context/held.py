@@ -67,7 +67,7 @@ class Holdings:
         declared: Declared,
         ended: Ended,
         wire: Wire,
-        around: Callable[[], AbstractContextManager[Any]] | None = None,
+        around: Callable[[bool], AbstractContextManager[Any]] | None = None,
     ) -> Opened:
         """The opened resource, opened now if it is not.
 
@@ -88,8 +88,10 @@ class Holdings:
             if wire is not None:
                 wire(opened)
             self._register(opened, ended)
+            opened.leave()
         except BaseException as error:
-            undo = [opened.release] if opened.started else []
+            self.give_back(opened)
+            undo = [opened.leave, *([opened.release] if opened.started else [])]
             raise_errors([error, *run_all(undo)], f"Errors in opening the {declared}")
         finally:
             self._unclaim(found)

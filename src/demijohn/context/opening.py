@@ -49,19 +49,22 @@ class Opened:
     """
 
     __slots__ = (
-        *("_around", "_code", "_line", "_source"),
+        *("_around", "_code", "_entered", "_line", "_source"),
         *("context", "declared", "events", "loop", "number", "since", "thread", "value"),
     )
 
     def __init__(
-        self, declared: Declared, around: Callable[[], AbstractContextManager[Any]] | None = None
+        self,
+        declared: Declared,
+        around: Callable[[bool], AbstractContextManager[Any]] | None = None,
     ) -> None:
         self.declared = declared
         # One that outlives the context in which it was opened must not keep that alive.
         empty = around is not None
         self.context = contextvars.Context() if empty else contextvars.copy_context()
-        # Makes the `with` block in which it is opened and closed, if it has one.
+        # Makes the `with` block in which it is opened, or closed (True), if it has one.
         self._around = around
+        self._entered: AbstractContextManager[Any] | None = None
         #: The events of its transaction, where its declaration has that hook.
         self.events: Any = None
         #: The running event loop, for an async one.
@@ -95,8 +98,21 @@ class Opened:
         if self._around is None:
             self._start()
         else:
-            with self._around():
+            block = self._around(False)
+            block.__enter__()
+            try:
                 self._start()
+            except BaseException as error:
+                block.__exit__(type(error), error, error.__traceback__)
+                raise
+            self._entered = block
+
+    def leave(self) -> None:
+        """Leave the block in which it was opened: once it is registered, as what the block's own
+        end runs may use it."""
+        entered, self._entered = self._entered, None
+        if entered is not None:
+            self.context.run(entered.__exit__, None, None, None)
 
     def _start(self) -> None:
         source = sync_source(self.declared, self.declared.function())
@@ -143,7 +159,7 @@ class Opened:
             else:
                 with ExitStack() as block:
                     try:
-                        block.enter_context(self._around())
+                        block.enter_context(self._around(True))
                     finally:
                         # Where that fails, it is closed all the same.
                         close(*args)

@@ -22,7 +22,7 @@ class Scope:
     """
 
     def __init__(
-        self, app: Any, around: Callable[[Any], AbstractContextManager[Any]] = nullcontext
+        self, app: Any, around: Callable[[Any, bool], AbstractContextManager[Any]] | None = None
     ) -> None:
         # Weak, because they would keep each other alive.
         self._app = weakref.ref(app)
@@ -36,10 +36,10 @@ class Scope:
         """Whose resources these are."""
         return self._app()
 
-    def around(self) -> AbstractContextManager[Any]:
-        """The `with` block in which each of them is opened and closed; none for a collected app."""
+    def around(self, closing: bool) -> AbstractContextManager[Any]:
+        """The `with` block in which each of them is opened, or closed; none for a collected app."""
         app = self.app
-        return nullcontext() if app is None else self._around(app)
+        return nullcontext() if app is None or self._around is None else self._around(app, closing)
 
     def watch(self) -> None:
         """Have them closed at the exit of the process, and left alone by a forked one."""

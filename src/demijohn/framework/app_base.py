@@ -50,8 +50,16 @@ _CONTROLS |= {0x2028: r"\u2028", 0x2029: r"\u2029"}
 T = TypeVar("T")
 
 
-def _context_of(app: Any) -> AbstractContextManager[Any]:
-    context: AppContext = app.app_context()
+class _ClosingContext(AppContext):
+    """Where a resource of lifetime `app` is closed. Teardown functions do not run at its end: one
+    that uses the resource would open it anew."""
+
+    def _teardown(self, exc: BaseException | None) -> list[BaseException]:
+        return []
+
+
+def _context_of(app: Any, closing: bool) -> AbstractContextManager[Any]:
+    context: AppContext = _ClosingContext(app) if closing else app.app_context()
     return context
 
 

@@ -53,7 +53,10 @@ class AppFork(core.Fork):
         return _cv_app, _cv_request
 
     def as_sync(self, f: Callable[..., Any]) -> Callable[..., Any]:
-        return cast("Callable[..., Any]", self._app.ensure_sync(f))
+        made = self._app.ensure_sync(f)
+        if made is f and core.is_async(f):
+            made = self._app.async_to_sync(f)  # an object that is called by an async method
+        return cast("Callable[..., Any]", made)
 
     def pack(
         self, f: Callable[..., Any], deadline: float | None

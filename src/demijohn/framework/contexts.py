@@ -6,7 +6,6 @@ Which functions run at an end and in which order is in `ends`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from werkzeug.exceptions import HTTPException
@@ -25,7 +24,6 @@ from .carrying import INSTEAD
 from .copies import Share, Sharing
 from .globals import (
     current_app_ctx,
-    current_request_ctx,
     request_stack,
     reset_app_ctx,
     reset_request_ctx,
@@ -34,11 +32,8 @@ from .globals import (
 )
 from .session_access import SessionSource, freeze, guarded, open_for, session_read_only
 from .signals import (
-    appcontext_popped,
     appcontext_pushed,
-    appcontext_tearing_down,
     request_finished,
-    request_tearing_down,
 )
 from .wrappers import Request
 
@@ -406,90 +401,6 @@ class RequestContext(Context, stack=request_stack):
         if self._opened is None and app._plans.idle_interface is None:
             self._open_early(app)
         self.match_request()
-
-    def _end_at_edge(self, exc: BaseException | None) -> list[BaseException] | None:
-        """The request's end, then its own app context's, in promise 5's order; returns the errors.
-
-        The events of `Context._end`. A variable is reset where somebody is left to look; the
-        Context itself goes with the request.
-        """
-        app = self.app
-        overrides = app._plans.overrides
-        own = self._own_app_ctx
-        errors: list[BaseException] | None = None
-        now = monotonic()
-        looked_at = (
-            app.teardown_appcontext_funcs
-            or appcontext_tearing_down.receivers
-            or appcontext_popped.receivers
-            or overrides.do_teardown_appcontext
-        )
-        token = self._token
-        if token is not None and self._state is _CURRENT:
-            if self._holds is not None and self._leave():
-                self._reset_at_edge(own)
-                return None
-            if exc is not None:
-                self._outcome = outcome_of(exc)
-            if own is not None:
-                own._outcome = self._outcome
-            self._state = _ENDING
-            if (
-                app.teardown_request_funcs
-                or overrides.do_teardown_request
-                or request_tearing_down.receivers
-            ):
-                # A context that the view or the body left pushed covers neither.
-                if current_request_ctx(None) is not self:
-                    set_request_ctx(self)
-                if current_app_ctx(None) is not self.app_ctx:
-                    set_app_ctx(self.app_ctx)
-                if overrides.do_teardown_request:
-                    errors = self._teardown(exc)
-                else:
-                    errors = ends.teardown_request(self, app, exc)
-            if self._unit is not None:
-                errors = [*(errors or ()), *ends.close_unit(self, exc)]
-            request = self.request
-            if (
-                request._form_loaded
-                or self._sharing is not None
-                or (not overrides.stock_request and type(request).close is not _CLOSE)
-            ):
-                errors = self._let_go_last(errors)
-                if self._unit is not None:
-                    # What the request's own `close` opened.
-                    errors = [*(errors or ()), *ends.close_unit(self, exc)]
-            looked_at = looked_at or (own is not None and own._unit is not None)
-            if looked_at or own is None:
-                reset_request_ctx(token)
-            self._token = None
-            self._state = _ENDED
-            self._ended_at = now
-            request.environ["werkzeug.request"] = None
-        if own is not None and (token := own._token) is not None and own._state is _CURRENT:
-            if looked_at:
-                own._state = _ENDING
-                if current_app_ctx(None) is not own:
-                    set_app_ctx(own)
-                if more := own._teardown(exc):
-                    errors = [*(errors or ()), *more]
-                if own._unit is not None:
-                    errors = [*(errors or ()), *ends.close_unit(own, exc)]
-                reset_app_ctx(token)
-            own._token = None
-            own._state = _ENDED
-            own._ended_at = now
-            if appcontext_popped.receivers:
-                try:
-                    own._after_end()
-                except BaseException as error:
-                    errors = [*(errors or ()), error]
-        try:
-            return errors
-        finally:
-            # The errors' tracebacks lead to this frame.
-            errors, more = None, []
 
     def _reset_at_edge(self, own: AppContext | None) -> None:
         """The variables alone: an unfinished stream holds this context, and ends it."""

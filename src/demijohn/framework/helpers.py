@@ -17,6 +17,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from ..http import files
 from .globals import _cv_app, _cv_request, current_app, request, request_ctx, session
+from .session_access import SessionSource
 from .signals import message_flashed
 from .streams import stream_with_context as stream_with_context
 from .wrappers import Response
@@ -37,7 +38,8 @@ def has_app_context() -> bool:
 def after_this_request(f: F) -> F:
     """Call `f(response)` when this request's view has returned; what it returns is the response.
 
-    Raises `RuntimeError` outside a request and `ContextEnded` when the request is over.
+    Raises `RuntimeError` outside a request, and in a child of one, which has no response of its
+    own; `ContextEnded` when the request is over.
     """
     ctx = _cv_request.get(None)
     if ctx is None:
@@ -47,6 +49,11 @@ def after_this_request(f: F) -> F:
         )
     if ctx.ended:
         raise ctx.ended_error("register a function after this request")
+    if isinstance(ctx._parent, SessionSource):
+        raise RuntimeError(
+            "'after_this_request' in a child of a request: the child has no response. Return what"
+            " is needed, and call it in the view."
+        )
     ctx._after_request_functions.append(f)
     return f
 

@@ -14,6 +14,7 @@ from werkzeug.routing import RoutingException
 from ..http.coerce import quick
 from ..http.response import assemble
 from .contexts import RequestContext, new_request
+from .ends import end_at_edge
 from .limits import answer_to
 from .plan import Lists, call
 from .signals import (
@@ -87,7 +88,7 @@ def end(
         error = error or failed
         if error is not None and app.should_ignore_error(error):
             error = None
-        errors: list[BaseException] | None = ctx._end_at_edge(error)
+        errors: list[BaseException] | None = end_at_edge(ctx, error)
         return errors
     finally:
         error = failed = errors = None  # as in `respond`

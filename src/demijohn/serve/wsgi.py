@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..context.stepping import Steps
+from ..framework.ends import end_at_edge
 from ..framework.globals import current_app_ctx, current_request_ctx
 from ..framework.pipeline import Raised, discard, end, respond
 from ..framework.resources import release_for_stream
@@ -87,7 +88,7 @@ def _serve(
                 raise
         elif error is not None or CLIENT_KEY in environ:
             _end(app, ctx, environ, error, None)
-        elif errors := ctx._end_at_edge(None):
+        elif errors := end_at_edge(ctx, None):
             report_errors(app, None, errors, repr(ctx))
         return body
     finally:

@@ -107,7 +107,10 @@ def take(start: Start) -> Fork:
 
 def is_async(f: Callable[..., Any]) -> bool:
     """Whether calling `f` gives a coroutine."""
-    return inspect.iscoroutinefunction(f) or (isinstance(f, InChild) and f.is_async)
+    if isinstance(f, InChild):
+        return f.is_async
+    # An object may be called by an async method of its class.
+    return inspect.iscoroutinefunction(f) or inspect.iscoroutinefunction(type(f).__call__)
 
 
 class InChild(Generic[P, T]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Generator
+from contextlib import suppress
 from contextvars import Context as Variables
 from contextvars import copy_context
 from types import TracebackType
@@ -142,8 +143,9 @@ class TaskGroup(asyncio.TaskGroup):
     def _tell(self) -> None:
         """The work was cancelled, by whatever thread."""
         loop = self._owners_loop
-        if loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(self._stop)
+        if loop is not None:
+            with suppress(RuntimeError):  # it has been closed
+                loop.call_soon_threadsafe(self._stop)
 
     def _stop(self) -> None:
         if self._owner is not None and not self._stopped:
