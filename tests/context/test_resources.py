@@ -608,16 +608,15 @@ def test_a_variable_of_the_opener_is_seen(kind: Any) -> None:
 @pytest.mark.leaves_behind("context")
 def test_what_is_dropped_unclosed(kind: Any, log: list[str]) -> None:
     """A context that is collected without an end warns of what it held, says who opened it, and
-    closes it in its own Context, without going on."""
+    closes it, without going on. In which order the collector comes to its parts is its own
+    affair, so the Context is not promised here."""
 
     @kind.stack.resource()
     def value() -> Iterator[int]:
-        token = number.set(1)
         try:
             yield 1
             log.append("good")
         finally:
-            number.reset(token)
             log.append("closed")
 
     def open_and_drop() -> None:
