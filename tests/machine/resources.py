@@ -407,14 +407,16 @@ class Acts:
         return [], None, lambda: setattr(demijohn.g, "mark", mark)
 
     def _fork(self, act: Act, spot: Spot, app: Any, reach: Reach) -> Any:
-        forked = self.forks.start(app, self.slot, spot.path)
+        # A request that is over is no part of work under a later app context.
+        gone = spot.around is not None and spot.around.over
+        forked = self.forks.start(app, self.slot, None if gone else spot.path)
 
         def real() -> None:
             forked.call = demijohn.in_child(lambda: forked.inside())
 
         if spot.app is None:
             return RuntimeError, None, real
-        if spot.app.over or (spot.around is not None and spot.around.over):
+        if spot.app.over or (gone and spot.request is spot.around):
             return ContextEnded, None, real
         self.forks.all = [*self.forks.all[-5:], forked]
         return [], None, real
