@@ -22,7 +22,7 @@ from demijohn import typing as ft
 from ..context.ending import raise_errors
 from ..context.lifecycle import State
 from ..context.proxy import UNMADE
-from ..context.resources import Lifetime, ResourceDecorator, overridden
+from ..context.resources import ResourceDecorator, overridden
 from ..context.scope import Scope
 from ..http.coerce import coerce
 from ..http.debughelpers import FormDataRoutingRedirect
@@ -61,18 +61,6 @@ class _ClosingContext(AppContext):
 def _context_of(app: Any, closing: bool) -> AbstractContextManager[Any]:
     context: AppContext = _ClosingContext(app) if closing else app.app_context()
     return context
-
-
-def _declare(
-    app: Any,
-    function: Any = None,
-    /,
-    *,
-    lifetime: Lifetime = "context",
-    transaction: Any = None,
-    dirty: Any = None,
-) -> Any:
-    return declaring(app, function, lifetime, transaction, dirty)
 
 
 class AppBase(AppSetup):
@@ -159,7 +147,7 @@ class AppBase(AppSetup):
 
         In a context of another application its use raises `RuntimeError`.
         """
-        return cast("ResourceDecorator", partial(_declare, self))
+        return cast("ResourceDecorator", partial(declaring, self))
 
     def override(self, resource: object, fake: Any) -> AbstractContextManager[None]:
         """Have a resource stand for `fake` in this application: `with app.override(conn, fake):`.

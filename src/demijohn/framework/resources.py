@@ -24,11 +24,9 @@ from ..context.resources import (
     present,
 )
 from ..context.unit import callbacks_of
-from .globals import current_app_ctx, current_request_ctx
+from .globals import NO_APP, current_app_ctx, current_request_ctx
 
 T = TypeVar("T")
-
-_OUTSIDE = "Working outside of application context."
 
 
 _of_app_ctx: Callable[[], Any] = partial(current_app_ctx, None)
@@ -93,21 +91,23 @@ def resource(
 
     Raises `RuntimeError` when used outside a context, and `ContextEnded` after the context's end.
     """
-    return declaring(None, function, lifetime, transaction, dirty)
+    return declaring(None, function, lifetime=lifetime, transaction=transaction, dirty=dirty)
 
 
 def declaring(
     owner: Any,
-    function: Callable[[], Any] | None,
-    lifetime: Lifetime,
-    transaction: Callable[[Any, Any], object] | None,
-    dirty: Callable[[Any], object] | None,
+    function: Callable[[], Any] | None = None,
+    /,
+    *,
+    lifetime: Lifetime = "context",
+    transaction: Callable[[Any, Any], object] | None = None,
+    dirty: Callable[[Any], object] | None = None,
 ) -> Any:
     """The declared name, or the decorator that makes it; `owner` is the application it is for."""
 
     def declare(function: Callable[[], Any]) -> Any:
         return present(
-            Resource(function, finder, _OUTSIDE, lifetime, transaction, dirty, owner=owner)
+            Resource(function, finder, NO_APP, lifetime, transaction, dirty, owner=owner)
         )
 
     return declare if function is None else declare(function)
@@ -161,7 +161,7 @@ def on_end(function: Callable[..., object], /, *args: Any, **kwargs: Any) -> Non
 def _registering() -> tuple[Any, Callbacks]:
     ctx = current_app_ctx(None)
     if ctx is None:
-        raise RuntimeError(outside_message(_OUTSIDE, "This code registers a callback on it."))
+        raise RuntimeError(outside_message(NO_APP, "This code registers a callback on it."))
     if ctx.ended:
         raise ctx.ended_error("register a callback")
     return ctx, callbacks_of(ctx)
@@ -175,7 +175,7 @@ def _current() -> list[Any]:
     """The contexts that hold the calling code's resources, the request's first."""
     below = current_app_ctx(None)
     if below is None:
-        raise RuntimeError(outside_message(_OUTSIDE, "This code asks for its resources."))
+        raise RuntimeError(outside_message(NO_APP, "This code asks for its resources."))
     above = _of_request()
     return [below] if above is below else [above, below]
 
