@@ -5,10 +5,18 @@ Holds messages and exception classes only: nothing here reads or changes a conte
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
+import typing
 from dataclasses import dataclass
-from types import FrameType
+from types import CodeType, FrameType
+
+# Frames that only pass a call on: this package's, and `typing`'s, as of `ContextField[str](...)`.
+_PASSING_ON = (
+    os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep,
+    typing.__file__,
+)
 
 
 class ContextWarning(RuntimeWarning):
@@ -192,6 +200,14 @@ def thread_name(ident: int) -> str:
         if thread.ident == ident:
             return f"thread {thread.name!r}"
     return f"a thread that has ended ({ident})"
+
+
+def outside_caller() -> tuple[CodeType, int]:
+    """The nearest code outside this package that led here, and its line."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PASSING_ON):
+        frame = frame.f_back
+    return frame.f_code, frame.f_lineno
 
 
 def callers_level() -> int:

@@ -6,13 +6,11 @@ is checked where it is set. Knows nothing of `g`.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from types import FrameType
 from typing import Any, ClassVar, Generic, TypeVar
 
 from .carrier import plain
-from .errors import outside_message
+from .errors import outside_caller, outside_message
 from .kinds import ContextStack
 from .stack import Context
 from .unit import unit_of
@@ -21,7 +19,6 @@ T = TypeVar("T")
 
 UNSET: Any = object()
 """No default, no value: as the default of an argument."""
-_PACKAGE = __name__.partition(".")[0]
 
 
 class ContextField(Generic[T]):
@@ -66,7 +63,8 @@ class ContextField(Generic[T]):
         self._stack = stack
         self._default = default
         self._factory = default_factory
-        self._declared_at = _declared_at()
+        code, line = outside_caller()
+        self._declared_at = f"{code.co_filename}:{line}"
         # One that carries is known by its name, so that a value that came along before the field's
         # module was imported is found, and goes on to the next process.
         self._key: object = name if carries else self
@@ -169,17 +167,3 @@ def _claim_name(field: ContextField[Any]) -> None:
             "Give one of them another name, or import the first."
         )
     fields[field.name] = field
-
-
-def _declared_at() -> str:
-    """`file:line` of the nearest caller outside this package."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and _passes_on(frame):
-        frame = frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
-
-
-def _passes_on(frame: FrameType) -> bool:
-    # `ContextField[str](...)` is called from `typing`.
-    module = str(frame.f_globals.get("__name__"))
-    return module == "typing" or module.partition(".")[0] == _PACKAGE

@@ -8,20 +8,16 @@ the resource sees nothing of that. Which resources a context holds is `held`'s.
 from __future__ import annotations
 
 import contextvars
-import os
-import sys
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager, ExitStack
 from time import monotonic
-from types import CodeType
 from typing import Any
 
 from .ending import END_TIMEOUT
+from .errors import outside_caller
 from .sources import Source, async_source, sync_source
 from .waiting import Opening, opening
-
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
 class Declared:
@@ -75,7 +71,7 @@ class Opened:
         #: Its place in the order of all openings; 0 before it is registered.
         self.number = 0
         self.thread = threading.current_thread().name
-        self._code, self._line = _caller()
+        self._code, self._line = outside_caller()
         #: `time.monotonic()` at the opening.
         self.since = monotonic()
 
@@ -202,11 +198,3 @@ class Opened:
 
     def __str__(self) -> str:
         return f"{self.declared}, opened by {self.opener} in thread {self.thread!r}"
-
-
-def _caller() -> tuple[CodeType, int]:
-    """The code outside this package that is running it, and its line."""
-    frame = sys._getframe(2)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-        frame = frame.f_back
-    return frame.f_code, frame.f_lineno
