@@ -140,7 +140,8 @@ def fails() -> Any:
 @app.get("/meet/<int:number>")
 def meet(number: int) -> Any:
     g.number = number
-    together.wait(60)
+    if together.wait(60) == 0:
+        log("met")
     seen = [g.number, request.view_args["number"], int(request.args["number"])]  # type: ignore[index]
     together.wait(60)
     return {"seen": [*seen, g.number]}
