@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from datetime import timedelta
-from typing import IO, TYPE_CHECKING, Any, AnyStr
+from typing import IO, TYPE_CHECKING, Any, AnyStr, overload
 
 from demijohn import typing as ft
 
@@ -48,6 +48,7 @@ class Demijohn(AppBase):
 
     test_client_class: type[FlaskClient] | None = None
     test_cli_runner_class: type[FlaskCliRunner] | None = None
+    _asgi_app: ft.ASGIApplication | None = None
 
     def __init__(
         self,
@@ -92,10 +93,35 @@ class Demijohn(AppBase):
 
     wsgi_app = serve_wsgi
 
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """What a WSGI server calls. Put middleware around `wsgi_app` and leave this alone:
+    @property
+    def asgi_app(self) -> ft.ASGIApplication:
+        """What an ASGI server is given: `uvicorn board:app.asgi_app`. Put middleware around it:
+        `app.asgi_app = Middleware(app.asgi_app)`."""
+        if self._asgi_app is not None:
+            return self._asgi_app
+        # Not at import time: an application that is served by WSGI never loads asyncio. Not kept:
+        # the two would keep each other alive.
+        from .serve.asgi import ASGIApp
+
+        return ASGIApp(self)
+
+    @asgi_app.setter
+    def asgi_app(self, asgi_app: ft.ASGIApplication) -> None:
+        self._asgi_app = asgi_app
+
+    @overload
+    def __call__(
+        self, environ: WSGIEnvironment, start_response: StartResponse, /
+    ) -> Iterable[bytes]: ...
+    @overload
+    def __call__(self, scope: Any, receive: Any, send: Any, /) -> Coroutine[Any, Any, None]: ...
+    def __call__(self, environ: Any, start_response: Any, send: Any = None) -> Any:
+        """What a WSGI server calls with two arguments, and an ASGI server with three. Put
+        middleware around `wsgi_app` or `asgi_app` and leave this alone:
         `app.wsgi_app = Middleware(app.wsgi_app)`."""
-        return self.wsgi_app(environ, start_response)
+        if send is None:
+            return self.wsgi_app(environ, start_response)
+        return self.asgi_app(environ, start_response, send)
 
     def run(
         self,

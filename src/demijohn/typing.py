@@ -13,6 +13,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.sansio.response import Response
 
 __all__ = [
+    "ASGIApplication",
     "AfterRequestCallable",
     "AppOrBlueprintKey",
     "BeforeFirstRequestCallable",
@@ -32,6 +33,12 @@ __all__ = [
     "TemplateTestCallable",
     "URLDefaultCallable",
     "URLValuePreprocessorCallable",
+]
+
+#: What an ASGI server calls: `await app(scope, receive, send)`.
+ASGIApplication: t.TypeAlias = cabc.Callable[
+    [t.Any, cabc.Callable[[], cabc.Awaitable[t.Any]], cabc.Callable[[t.Any], cabc.Awaitable[None]]],
+    cabc.Awaitable[None],
 ]
 
 #: What can be a response by itself. Of mappings only `dict` is accepted; the wider type lets a

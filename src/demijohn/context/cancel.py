@@ -194,6 +194,9 @@ class Cancellable:
         stack: ClassVar[Any]
         _unit: Unit | None
 
+    #: Told of this context's own token when it is made.
+    _on_token: Callable[[CancelToken], object] | None = None
+
     def _cancel_home(self) -> Any:
         """The context that keeps the token: this one, unless it is part of another."""
         return self
@@ -216,6 +219,8 @@ class Cancellable:
                 token = unit.cancel
                 if token is None:
                     token = unit.cancel = made
+            if token is made and self._on_token is not None:
+                self._on_token(made)
         return token
 
     @property

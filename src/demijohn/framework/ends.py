@@ -167,7 +167,11 @@ def end_at_edge(ctx: Any, exc: BaseException | None) -> list[BaseException] | No
             own._state = _ENDING
             if current_app_ctx(None) is not own:
                 set_app_ctx(own)
-            if more := own._teardown(exc):
+            if overrides.do_teardown_appcontext:
+                more = own._teardown(exc)
+            else:
+                more = teardown_appcontext(app, exc)
+            if more:
                 errors = [*(errors or ()), *more]
             if own._unit is not None:
                 errors = [*(errors or ()), *close_unit(own, exc)]

@@ -166,11 +166,11 @@ def dispatch(ctx: Any, app: Any) -> Any:
         direct = view in app._plans.plain
     except TypeError:
         direct = False
-    if not direct and not app._plans.is_plain(view):
-        view = app.ensure_sync(view)
     args = request.view_args
-    # No arguments to unpack: 60 ns.
-    return view(**args) if args else view()
+    if direct or app._plans.is_plain(view):
+        # No arguments to unpack: 60 ns.
+        return view(**args) if args else view()
+    return call(app, view, **(args or {}))
 
 
 # -- errors ---------------------------------------------------------------------------------------

@@ -228,11 +228,11 @@ def note_class(cls: type) -> None:
     _made_with[cls] = len(vars(cls))
 
 
-def call(app: Any, function: Callable[..., Any], *args: Any) -> Any:
+def call(app: Any, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Call a user's function, sync or async, that is not among the plain ones, or not yet."""
     if app._plans.is_plain(function):
-        return function(*args)
-    return app.ensure_sync(function)(*args)
+        return function(*args, **kwargs)
+    return app.ensure_sync(function)(*args, **kwargs)
 
 
 class Plans:

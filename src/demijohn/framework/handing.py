@@ -1,0 +1,210 @@
+"""How the pipeline of an edge with an event loop has its calls made; `pipeline_async` awaits these.
+
+What the pipeline cannot do where it stands it asks of whoever steps it (`serve.driving`), by
+yielding one of the orders below: to make a sync call on a worker thread, to come back to the loop
+before an async function is awaited. Nothing here knows threads or a loop.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable, Generator
+from functools import partial
+from typing import Any, TypeVar
+
+from werkzeug.wrappers import Response as BaseResponse
+
+from ..context.ending import Steps
+from ..context.loops import run_on
+from ..context.releasing import releasing_clean
+from ..context.unit import closing
+from .plan import is_async
+
+T = TypeVar("T")
+
+LOADER = "demijohn.load_body"
+"""The environ key of the edge's `load(ctx)`: what is to be awaited for the body, if anything."""
+
+
+class Call:
+    """An order: make this sync call on a worker thread, in the request's Context."""
+
+    __slots__ = ("args", "function", "handled", "kwargs")
+
+    def __init__(self, function: Callable[..., Any], args: Any, kwargs: Any) -> None:
+        self.function = function
+        self.args = args
+        self.kwargs = kwargs
+        # What the code that orders the call is handling: an error handler asks for it, to log it.
+        self.handled = sys.exc_info()[1]
+
+    def make(self) -> Any:
+        """Make the call, with the same exception being handled as where it was ordered."""
+        handled, self.handled = self.handled, None
+        if handled is None:
+            return self.function(*self.args, **self.kwargs)
+        traceback = handled.__traceback__
+        try:
+            raise handled
+        except BaseException:
+            handled.__traceback__ = traceback
+            return self.function(*self.args, **self.kwargs)
+        finally:
+            del handled, traceback
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        done, value = yield self
+        if done:
+            return value
+        try:
+            raise value
+        finally:
+            # The error's traceback leads to this frame.
+            del value
+
+
+class Ask:
+    """An order: step on on the loop's thread, and answer with `question(driver)`."""
+
+    __slots__ = ("question",)
+
+    def __init__(self, question: Callable[[Any], Any]) -> None:
+        self.question = question
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return (yield self)
+
+
+class Outside:
+    """An order: await this outside the request's Context, and answer with what it gives."""
+
+    __slots__ = ("awaitable",)
+
+    def __init__(self, awaitable: Awaitable[Any]) -> None:
+        self.awaitable = awaitable
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return (yield self)
+
+
+def _nothing(driver: Any) -> None:
+    """What is asked where being on the loop is all that matters."""
+
+
+def hand(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Call:
+    """Await this for what a sync function, which may block, returns or raises."""
+    return Call(function, args, kwargs)
+
+
+async def run(app: Any, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Call a user's function: an async one is awaited, a sync one handed out."""
+    plans = app._plans
+    try:
+        direct = function in plans.plain
+    except TypeError:  # not hashable
+        direct = False
+    if direct or plans.is_plain(function):
+        return await Call(function, args, kwargs)
+    if plans.overrides.ensure_sync or not is_async(function):
+        return await Call(app.ensure_sync(function), args, kwargs)
+    await Ask(_nothing)
+    return await interruptible(function(*args, **kwargs))
+
+
+call = run
+
+
+async def interruptible(awaitable: Awaitable[T]) -> T:
+    """Await what a user's async code does. Where it is interrupted, the reason's error comes out
+    instead of the `CancelledError`."""
+    try:
+        return await awaitable
+    except BaseException as error:
+        if type(error).__name__ != "CancelledError":
+            raise
+        reason = await Ask(_why_interrupted)
+        if reason is None:
+            raise
+        raise reason from error
+
+
+def _why_interrupted(driver: Any) -> BaseException | None:
+    error: BaseException | None = driver.take_interruption()
+    if error is None:
+        driver.cancelled()
+    return error
+
+
+async def begin(ctx: Any, joined: Any) -> None:
+    """Begin a request's context at its edge, and read the body where the edge says so."""
+    if ctx.app._plans.idle_interface is None:
+        # It may look into a database for the session.
+        await hand(ctx._begin_at_edge, joined)
+    else:
+        ctx._begin_at_edge(joined)
+    await Ask(partial(_begun, ctx))
+    load = ctx.request.environ.pop(LOADER, None)
+    if load is not None and (loading := load(ctx)) is not None:
+        await interruptible(Outside(loading))
+
+
+def _begun(ctx: Any, driver: Any) -> None:
+    driver.begun(ctx)
+
+
+async def make_response(app: Any, rv: Any) -> Any:
+    """`app.make_response(rv)`; handed out where it is somebody else's code, or runs some."""
+    if app._plans.overrides.make_response or (callable(rv) and not isinstance(rv, BaseResponse)):
+        return await hand(app.make_response, rv)
+    return app.make_response(rv)
+
+
+async def save_session(ctx: Any, response: Any) -> None:
+    """Save the session; handed out unless it goes into a cookie."""
+    if ctx.app._plans.idle_interface is None:
+        await hand(ctx._save_session, response)
+    else:
+        ctx._save_session(response)
+
+
+async def close_unit(ctx: Any, exc: BaseException | None) -> list[BaseException]:
+    """Close what a context holds and make its callbacks; what they raised."""
+    return await made(closing(ctx, ctx._unit, exc))
+
+
+async def release_for_stream(ctx: Any) -> list[BaseException]:
+    """Give back what the request need not hold while its body streams; what that raised."""
+    own = ctx._own_app_ctx
+    return await made(releasing_clean((ctx,) if own is None else (ctx, own)))
+
+
+async def made(steps: Steps) -> list[BaseException]:
+    """Make the calls of an end: what belongs to this loop is awaited, the rest handed out."""
+    reply: Any = None
+    loop = call = None
+    try:
+        while True:
+            loop, call = steps.send(reply)
+            try:
+                if loop is None:
+                    reply = (True, await hand(call))
+                elif await Ask(partial(_is_ours, loop)):
+                    reply = (True, await call())
+                else:
+                    reply = (True, await hand(run_on, loop, call))
+            except BaseException as error:
+                reply = (False, error)
+    except StopIteration as stop:
+        errors: list[BaseException] = stop.value
+        try:
+            return errors
+        finally:
+            # The errors' tracebacks lead to this frame.
+            del errors
+    finally:
+        reply = loop = call = None
+
+
+def _is_ours(loop: Any, driver: Any) -> bool:
+    # Asked by an order: then this thread is the loop's.
+    return sys.modules["asyncio"]._get_running_loop() is loop

@@ -1,0 +1,47 @@
+"""The ASGI edge: `app.asgi_app`, what uvicorn, hypercorn and Granian call.
+
+What becomes of a request is `asgi_http`'s.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+from .asgi_exchange import Receive, Send
+from .asgi_http import serve_http
+from .threads import Threads
+
+SYNC_THREADS, STREAM_THREADS = 40, 1000
+"""How many sync functions, and steps of sync bodies, run at once; unless the configuration says
+otherwise under these names."""
+
+
+class ASGIApp:
+    """An application for ASGI servers (specification 3.0).
+
+    An object rather than a function: by that servers tell which interface they are to use.
+    """
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        app = self._app
+        if scope["type"] != "http":
+            raise NotImplementedError(f"This application serves no {scope['type']!r} scopes.")
+        await serve_http(app, threads_of(app), scope, receive, send)
+
+    def __repr__(self) -> str:
+        return f"<ASGIApp of {self._app.name!r}>"
+
+
+def threads_of(app: Any) -> Threads:
+    """The worker threads of an application; made at the first use, with its settings then."""
+    threads: Threads | None = vars(app).get("_threads")
+    if threads is None:
+        calls = app.config.get("SYNC_THREADS", SYNC_THREADS)
+        steps = app.config.get("STREAM_THREADS", STREAM_THREADS)
+        threads = app._threads = Threads(calls, steps, f"{app.name}-sync")
+        weakref.finalize(app, threads.close)
+    return threads

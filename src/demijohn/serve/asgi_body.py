@@ -1,0 +1,168 @@
+"""The body of a request at the ASGI edge: read before the view, or taken by it as it arrives.
+
+Reading ahead is what lets one view serve both edges. What a body may have is `http.bodies`'; here
+bytes that arrive are counted, whatever was announced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import tempfile
+import typing as t
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import IO, Any
+
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+
+IN_MEMORY = 500_000
+"""Bytes of a body that are kept in memory; a longer one goes to a temporary file."""
+
+
+class Incoming:
+    """What the server receives of one request: its body, then that the client has left.
+
+    `receive` is never awaited by two at once.
+    """
+
+    def __init__(self, receive: Callable[[], Awaitable[Any]]) -> None:
+        self._receive = receive
+        self._lock = asyncio.Lock()
+        #: Whether the client has left.
+        self.left = False
+        self._over = asyncio.Event()
+        # Whether nobody but a view takes the body.
+        self._live = True
+
+    async def next(self) -> bytes | None:
+        """The next part of the body; None at its end, and when the client has left."""
+        async with self._lock:
+            while not (self._over.is_set() or self.left):
+                message = await self._receive()
+                if message["type"] == "http.disconnect":
+                    self.left = True
+                elif message["type"] == "http.request":
+                    if not message.get("more_body", False):
+                        self._over.set()
+                    if body := message.get("body", b""):
+                        return bytes(body)
+        return None
+
+    async def wait_left(self) -> None:
+        """Wait until the client has left. A body that a view may still take is left to it."""
+        if self._live and not self.left:
+            await self._over.wait()
+        while not self.left:
+            async with self._lock:
+                if not self.left:
+                    self.left = (await self._receive())["type"] == "http.disconnect"
+
+    def load(self, ctx: Any) -> Awaitable[None] | None:
+        """Make the body of a request that found its rule its input; reading it is to be awaited.
+
+        A longer body than the request allows is not read to its end: who asks for it meets that.
+        """
+        request = ctx.request
+        environ = request.environ
+        rule = request.url_rule
+        if rule is None or getattr(rule, "stream_body", False):
+            return None
+        most = request.max_content_length
+        announced = environ.get("CONTENT_LENGTH", "")
+        if most is not None and announced.isdecimal() and int(announced) > most:
+            return None  # refused, unread, when somebody asks for it
+        self._live = False
+        return self._read(environ, most)
+
+    async def _read(self, environ: dict[str, Any], most: int | None) -> None:
+        file: IO[bytes] = io.BytesIO()
+        size = 0
+        refused: type[Exception] | None = None
+        while (part := await self.next()) is not None:
+            size += len(part)
+            if most is not None and size > most:
+                refused = RequestEntityTooLarge
+                break
+            if size <= IN_MEMORY:
+                file.write(part)
+            else:
+                # A disk may be slow: the loop goes on meanwhile.
+                file = await asyncio.to_thread(_on_disk, file, part)
+        if self.left:
+            refused = ClientDisconnected
+        file.seek(0)
+        environ["wsgi.input"] = file if refused is None else _CutOff(file, refused)
+
+
+class _OnDisk(io.BufferedRandom):
+    """A temporary file without a name, closed when nobody needs it any more."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def _on_disk(file: IO[bytes], part: bytes) -> IO[bytes]:
+    if not isinstance(file, _OnDisk):
+        start = file
+        descriptor, path = tempfile.mkstemp(prefix="demijohn-body-")
+        os.unlink(path)
+        file = t.cast(IO[bytes], _OnDisk(io.FileIO(descriptor, "w+b")))
+        file.write(start.getvalue())  # type: ignore[attr-defined]
+    file.write(part)
+    return file
+
+
+class _CutOff(io.RawIOBase):
+    """A body that could not be read to its end: whoever reads that far meets the error."""
+
+    def __init__(self, file: IO[bytes], refused: type[Exception]) -> None:
+        self._file = file
+        self._refused = refused
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._file.read(len(buffer))
+        if not data:
+            raise self._refused()
+        buffer[: len(data)] = data
+        return len(data)
+
+
+class LiveBody(io.RawIOBase):
+    """A body that is taken as it arrives, by `async for` on the loop or `read` on a thread.
+
+    Nothing is read ahead, so a client is held back while nobody asks.
+    """
+
+    def __init__(self, incoming: Incoming) -> None:
+        self._incoming = incoming
+        self._loop = asyncio.get_running_loop()
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while (part := await self._incoming.next()) is not None:
+            yield part
+        if self._incoming.left:
+            raise ClientDisconnected()
+
+    def readinto(self, buffer: Any) -> int:
+        if asyncio._get_running_loop() is not None:
+            raise RuntimeError(
+                "This route takes its body as it arrives, and reading it here would block the"
+                " event loop. Say `async for chunk in request.body_stream`, or make the view a"
+                " plain function."
+            )
+        if not self._rest:
+            part = asyncio.run_coroutine_threadsafe(self._incoming.next(), self._loop).result()
+            if part is None and self._incoming.left:
+                raise ClientDisconnected()
+            self._rest = part or b""
+        data, self._rest = self._rest[: len(buffer)], self._rest[len(buffer) :]
+        buffer[: len(data)] = data
+        return len(data)

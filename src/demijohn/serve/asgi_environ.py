@@ -1,0 +1,103 @@
+"""From the scope of an ASGI server to the environ (PEP 3333) that a request is made of.
+
+Request, routing and extensions are the same on both edges: they read an environ.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import quote
+
+EXTRA_KEY = "demijohn.environ"
+"""The scope key under which a test client gives entries for the environ, its mark among them."""
+
+_PLAIN = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
+# Written once for each header name that servers pass on: bounded, as clients choose names.
+_names: dict[bytes, str | None] = {}
+_MOST_NAMES = 1024
+
+
+def environ_of(scope: Any, stream: Any) -> dict[str, Any]:
+    """The environ of an `http` or `websocket` scope; `stream` is its `wsgi.input`."""
+    path, root = scope["path"], scope.get("root_path", "")
+    # Servers disagree whether the path includes the root; the specification says that it does.
+    if root and (path == root or path.startswith(root.rstrip("/") + "/")):
+        path = path[len(root.rstrip("/")) :]
+    query: bytes = scope.get("query_string", b"")
+    host, port = scope.get("server") or ("localhost", None)
+    scheme = scope.get("scheme", "http")
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": scope.get("method", "GET"),
+        "SCRIPT_NAME": _latin(root),
+        "PATH_INFO": _latin(path),
+        "QUERY_STRING": query.decode("latin-1"),
+        "RAW_URI": _raw_uri(scope, query),
+        "SERVER_NAME": host,
+        "SERVER_PORT": str(port if port is not None else _default_port(scheme)),
+        "SERVER_PROTOCOL": f"HTTP/{scope.get('http_version', '1.1')}",
+        "REMOTE_ADDR": "",
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": {"ws": "http", "wss": "https"}.get(scheme, scheme),
+        "wsgi.input": stream,
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+        "asgi.scope": scope,
+    }
+    environ["REQUEST_URI"] = environ["RAW_URI"]
+    client = scope.get("client")
+    if client:
+        environ["REMOTE_ADDR"] = client[0]
+        if client[1] is not None:
+            environ["REMOTE_PORT"] = str(client[1])
+    _add_headers(environ, scope.get("headers", ()))
+    if "CONTENT_LENGTH" not in environ:
+        # What a chunked body has is known when it was read; it ends by itself.
+        environ["wsgi.input_terminated"] = True
+    if EXTRA_KEY in scope:
+        environ.update(scope[EXTRA_KEY])
+    return environ
+
+
+def _add_headers(environ: dict[str, Any], headers: Iterable[tuple[bytes, bytes]]) -> None:
+    for raw, value in headers:
+        try:
+            name = _names[raw]
+        except KeyError:
+            name = _header_key(raw)
+            if len(_names) < _MOST_NAMES:
+                _names[raw] = name
+        if name is None:
+            continue
+        text = value.decode("latin-1")
+        if name in environ:
+            # As one header, which is what several of a name mean (RFC 9110); cookies: RFC 9113.
+            text = f"{environ[name]}{'; ' if name == 'HTTP_COOKIE' else ','}{text}"
+        environ[name] = text
+
+
+def _header_key(raw: bytes) -> str | None:
+    """A header's name in an environ. None for one with an underscore, which would become the same
+    as another's with a hyphen: a client could say what only a proxy may."""
+    if b"_" in raw:
+        return None
+    name = raw.decode("latin-1").lower()
+    return _PLAIN.get(name) or f"HTTP_{name.upper().replace('-', '_')}"
+
+
+def _latin(text: str) -> str:
+    """Text as an environ has it: its bytes in UTF-8, each one a character."""
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("latin-1")
+
+
+def _raw_uri(scope: Any, query: bytes) -> str:
+    raw: bytes | None = scope.get("raw_path")
+    path = quote(scope["path"]) if raw is None else raw.partition(b"?")[0].decode("latin-1")
+    return f"{path}?{query.decode('latin-1')}" if query else path
+
+
+def _default_port(scheme: str) -> int:
+    return 443 if scheme in ("https", "wss") else 80

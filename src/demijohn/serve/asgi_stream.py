@@ -1,0 +1,166 @@
+"""A streamed body over ASGI: stepped in the request's Context, until it ends or the client leaves.
+
+Async iterators are stepped on the loop, sync ones on threads of their own limit, so that streams
+never keep the threads from views. The server's `send` holds a stream back for a slow client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from werkzeug.wrappers import Response as BaseResponse
+
+from ..framework import limits
+from ..framework.handing import hand, interruptible, release_for_stream
+from .asgi_exchange import Exchange, Left
+
+RETRY = 1000
+"""Milliseconds after which a client of an event stream is to come back when the server stops."""
+
+
+class Stream:
+    """One streamed body on its way.
+
+    Args:
+        answer: what the view's answer was, a response mostly.
+        body: the iterable that the response would give to a WSGI server.
+    """
+
+    def __init__(self, exchange: Exchange, answer: Any, body: Iterable[bytes]) -> None:
+        self._exchange = exchange
+        self._work = exchange.work
+        self._answer = answer
+        self._body: Any = body
+        self._steps: Any = None
+        self._is_async = False
+        if isinstance(answer, BaseResponse) and hasattr(answer.response, "__aiter__"):
+            self._is_async = True
+            self._body = answer.response
+        #: Why the body is cut, None while it is not: "disconnect" or "shutdown".
+        self.cut: str | None = None
+        self._over = False
+
+    async def send(self, status: str, headers: Iterable[tuple[str, str]]) -> None:
+        """Send all of it, and end the request."""
+        listener: asyncio.Task[None] | None = None
+        failed: BaseException | None = None
+        try:
+            await self._release()
+            listener = asyncio.create_task(self._listen())
+            await self._send_parts(status, headers)
+        except BaseException as error:
+            failed = error
+        finally:
+            if listener is not None:
+                await stopped(listener)
+        try:
+            await self._finish(failed)
+        finally:
+            # The error's traceback leads to this frame.
+            del failed
+
+    async def _finish(self, failed: BaseException | None) -> None:
+        """Close the body, end the request, then say that the body is over."""
+        exchange = self._exchange
+        try:
+            if self.cut == "shutdown":
+                exchange.ctx._outcome = "cancelled"
+            elif self.cut is not None:
+                exchange.run(limits.left, exchange.ctx)
+            try:
+                await self._work.drive(self._close(), shield=True)
+            except BaseException as error:
+                failed = failed or error
+            await exchange.end(failed)
+            exchange.raise_missed()
+            if failed is not None:
+                raise failed
+            if self.cut == "shutdown":
+                await exchange.send(f"retry: {RETRY}\n\n".encode(), True)
+            if self.cut != "disconnect":
+                await exchange.send(b"", False)
+        finally:
+            # The error's traceback leads to this frame.
+            del failed
+
+    async def _release(self) -> None:
+        """Give back what need not be held while the body streams."""
+        exchange = self._exchange
+        below = exchange.ctx.app_ctx
+        if exchange.ctx._unit is None and (below is None or below._unit is None):
+            return
+        errors = await self._work.drive(release_for_stream(exchange.ctx))
+        try:
+            if errors:
+                exchange.report(errors)
+        finally:
+            # The errors' tracebacks lead to this frame.
+            del errors
+
+    async def _send_parts(self, status: str, headers: Iterable[tuple[str, str]]) -> None:
+        limit = None if self._is_async else self._work.threads.steps
+        step = self._async_step if self._is_async else self._sync_step
+        try:
+            await self._exchange.start(status, headers)
+            while self.cut is None:
+                part = await self._work.drive(step(), limit)
+                if part is None:
+                    self._over = True
+                    break
+                await self._exchange.send(part, True)
+        except Left as left:
+            self.cut = self.cut or str(left)
+
+    async def _async_step(self) -> bytes | None:
+        if self._steps is None:
+            self._steps = aiter(self._body)
+        try:
+            part = await interruptible(anext(self._steps))
+        except StopAsyncIteration:
+            return None
+        return part.encode() if isinstance(part, str) else part
+
+    async def _sync_step(self) -> bytes | None:
+        if self._steps is None:
+            self._steps = await hand(iter, self._body)
+        part: bytes | None = await hand(next, self._steps, None)
+        return part
+
+    async def _close(self) -> None:
+        """Close the iterator, and what the response says is to be closed with it."""
+        body, self._body = self._body, ()
+        steps, self._steps = self._steps, None
+        try:
+            if self._is_async and not self._over:
+                aclose = getattr(steps if steps is not None else body, "aclose", None)
+                if aclose is not None:
+                    await aclose()
+        finally:
+            close = getattr(self._answer if self._is_async else body, "close", None)
+            if close is not None:
+                await hand(close)
+            # A generator that only these names know is closed by being dropped: before the end.
+            del steps, body
+            self._answer = None
+
+    # -- being cut ----------------------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        await self._exchange.incoming.wait_left()
+        self.tell("disconnect")
+
+    def tell(self, why: str) -> None:
+        """The body is to end before its end: "disconnect" or "shutdown". On the loop."""
+        if self.cut is None:
+            self.cut = why
+            self._work.interrupt(Left(why))
+            if why == "shutdown":
+                self._exchange.ctx.cancel(why)
+
+
+async def stopped(task: asyncio.Task[None]) -> None:
+    """Cancel a task and await its end."""
+    task.cancel()
+    await asyncio.wait([task])

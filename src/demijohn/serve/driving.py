@@ -1,0 +1,405 @@
+"""Stepping coroutines in a request's Context, from outside of it, on an event loop and its threads.
+
+`Work` is one request's (or connection's) driver. Its coroutines run in the task of the server that
+awaits `Work.drive`, so that a timeout or a task group in them finds its own task. While a sync
+function runs on a thread the task waits outside the Context, which is so never entered twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import weakref
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import Context
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+from ..context.cancel import error_for
+from ..context.ending import END_TIMEOUT
+from ..framework.handing import Ask, Call, Outside
+from .threads import Lease, Limit, Threads
+
+T = TypeVar("T")
+_logger = logging.getLogger("demijohn")
+
+
+class _Outcome:
+    """What a thread brought back: the next order, or how the coroutine ended."""
+
+    __slots__ = ("ended", "error", "order", "value")
+
+    def __init__(self) -> None:
+        self.order: Any = None
+        self.ended = False
+        self.value: Any = None
+        self.error: BaseException | None = None
+
+
+class Work:
+    """Runs the coroutines of one request, one after the other, in `context`.
+
+    A sync function that they hand out is called on a thread of `threads`. `free` gives that back.
+    What cancels the request's context, its deadline too, interrupts what an async function awaits.
+
+    Args:
+        on_begun: told when the request's context has begun.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_awaiting",
+        "_cancelling",
+        "_context",
+        "_interruption",
+        "_lease",
+        "_loop",
+        "_on_begun",
+        "_task",
+        "_timer",
+        "ctx",
+        "missed",
+    )
+
+    def __init__(
+        self,
+        context: Context,
+        threads: Threads,
+        on_begun: Callable[[Any], object] | None = None,
+    ) -> None:
+        self._context = context
+        self._lease: Lease = threads.lease()
+        self._loop = asyncio.get_running_loop()
+        self._on_begun = on_begun
+        #: The request's context, once it has begun.
+        self.ctx: Any = None
+        #: A cancel of the task that came when the coroutine was over already.
+        self.missed: BaseException | None = None
+        # The task that awaits `drive`, while what it awaits is an async function's.
+        self._task: asyncio.Task[Any] | None = None
+        self._awaiting = False
+        # Why an async function is to be interrupted, and of how many cancels before that the task
+        # knew when it was; -1 until it was.
+        self._interruption: BaseException | None = None
+        self._cancelling = -1
+        self._timer: asyncio.TimerHandle | None = None
+
+    # -- one coroutine ------------------------------------------------------------------------
+
+    async def drive(
+        self, coroutine: Coroutine[Any, Any, T], limit: Limit | None = None, shield: bool = False
+    ) -> T:
+        """What the coroutine returns or raises.
+
+        Args:
+            limit: of the threads that make its calls; by default that of sync functions.
+            shield: whether it runs to its end although the task is cancelled; for at most
+                `END_TIMEOUT` seconds then, and the `CancelledError` comes after it.
+        """
+        steps = _Steps(self, coroutine, limit or self._lease.threads.calls)
+        if not shield:
+            self._task = asyncio.current_task()
+            try:
+                return await steps
+            finally:
+                if self._cancelling >= 0:
+                    # An interruption that the function has kept to itself.
+                    self._task.uncancel()  # type: ignore[union-attr]
+                    self._cancelling = -2
+                self._task = None
+        # Most ends have nothing to wait for.
+        if steps.begin():
+            return await steps
+        return await _shielded(steps, self.ctx)
+
+    @property
+    def threads(self) -> Threads:
+        return self._lease.threads
+
+    def free(self) -> None:
+        """The request is over: its thread and its timer are not needed any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._lease.give_back()
+
+    # -- interrupting it ----------------------------------------------------------------------
+
+    def begun(self, ctx: Any) -> None:
+        """The request's context has begun: from now on what cancels it interrupts."""
+        self.ctx = ctx
+        home = ctx._cancel_home()
+        home._on_token = partial(_watch_token, weakref.ref(self))
+        if home._unit is not None and home._unit.cancel is not None:
+            self._watch(home._unit.cancel)
+        if self._on_begun is not None:
+            self._on_begun(ctx)
+
+    def _watch(self, token: Any) -> None:
+        self._set_timer(token)
+        token.on_cancel(partial(_tell, weakref.ref(self), self._loop))
+
+    def _set_timer(self, token: Any) -> None:
+        # Asked for its reason, a token notices that its time is over.
+        if token.reason is None and (remaining := token.remaining()) is not None:
+            self._timer = self._loop.call_later(remaining, self._set_timer, token)
+
+    def interrupt(self, error: BaseException) -> None:
+        """Make what an async function awaits, now or next, end with a `CancelledError`; once.
+
+        `take_interruption` tells whoever meets that why.
+        """
+        if self._interruption is None:
+            self._interruption = error
+            task = self._task
+            if task is not None and self._awaiting:
+                self._cancelling = task.cancelling()
+                task.cancel()
+
+    def take_interruption(self) -> BaseException | None:
+        """The error for which a `CancelledError` was just met; None where it was the server that
+        cancelled, or somebody else."""
+        task, before = self._task, self._cancelling
+        if self._interruption is None or before < 0 or task is None:
+            return None
+        self._cancelling = -2
+        return None if task.uncancel() > before else self._interruption
+
+    def _wants_to_interrupt(self) -> bool:
+        """Whether an interruption waits for an async function to await something."""
+        if self._interruption is None or self._cancelling != -1 or self._task is None:
+            return False
+        self._cancelling = self._task.cancelling()
+        # As `asyncio.timeout` counts: each interruption is one cancel, and taken back once.
+        self._task.cancel()
+        return True
+
+    def cancelled(self) -> None:
+        """The server cancels the task."""
+        if self.ctx is not None:
+            self.ctx.cancel("parent")
+
+
+class _Steps(Generic[T]):
+    """One coroutine being stepped: awaited by the task that it is to run in."""
+
+    def __init__(self, work: Work, coroutine: Coroutine[Any, Any, T], limit: Limit) -> None:
+        self._work = work
+        self._coroutine = coroutine
+        self._limit = limit
+        self._first: _Outcome | None = None
+        # What a thread runs for it now.
+        self._calls: Call | None = None
+
+    def begin(self) -> bool:
+        """Step to the first order; whether the coroutine came to its end instead."""
+        self._first = self._step(None, None)
+        return self._first.ended
+
+    def _step(self, reply: Any, error: BaseException | None) -> _Outcome:
+        outcome = _Outcome()
+        run, coroutine = self._work._context.run, self._coroutine
+        try:
+            if error is None:
+                outcome.order = run(coroutine.send, reply)
+            else:
+                outcome.order = run(coroutine.throw, error)
+        except StopIteration as stop:
+            outcome.ended, outcome.value = True, stop.value
+        except BaseException as raised:
+            outcome.ended, outcome.error = True, raised
+        try:
+            return outcome
+        finally:
+            # The error's traceback leads to this frame.
+            del error, outcome
+
+    def doing(self) -> str:
+        """What the coroutine waits for: a function on a thread, or the innermost await."""
+        if self._calls is not None:
+            return f"{getattr(self._calls.function, '__qualname__', self._calls.function)} runs"
+        found = "nothing"
+        inner: Any = self._coroutine
+        while inner is not None and hasattr(inner, "cr_frame"):
+            if inner.cr_frame is not None:
+                code = inner.cr_frame.f_code
+                found = f"{code.co_qualname} ({code.co_filename}:{inner.cr_frame.f_lineno}) awaits"
+            inner = inner.cr_await
+        return found
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        outcome, self._first = self._first or self._step(None, None), None
+        work = self._work
+        reply: Any = None
+        error: BaseException | None = None
+        try:
+            while not outcome.ended:
+                order = outcome.order
+                reply = error = None
+                kind = type(order)
+                if kind is Call:
+                    outcome, error = yield from self._on_thread(order)
+                    if error is None:
+                        continue
+                elif kind is Ask:
+                    reply = order.question(work)
+                else:
+                    work._wants_to_interrupt()
+                    work._awaiting = True
+                    try:
+                        if kind is Outside:
+                            reply = yield from order.awaitable.__await__()
+                        else:
+                            reply = yield order
+                    except BaseException as raised:
+                        error = raised
+                    work._awaiting = False
+                outcome = self._step(reply, error)
+            if outcome.error is None:
+                value: T = outcome.value
+                return value
+            raise outcome.error
+        finally:
+            # The error's traceback leads to this frame.
+            del outcome, error, reply
+
+    def _on_thread(self, order: Call) -> Generator[Any, Any, tuple[_Outcome, BaseException | None]]:
+        """Have a call made, and what follows it, until the coroutine needs the loop.
+
+        Returns what it needs. Where the task was cancelled meanwhile, that error instead, to be
+        raised in the coroutine: after the function has returned.
+        """
+        work = self._work
+        loop = work._loop
+        try:
+            yield from self._limit.take(loop)
+        except BaseException as cancelled:
+            work.cancelled()
+            return _Outcome(), cancelled
+        worker = work._lease.worker()
+        visit = _Visit(self, order, loop)
+        worker.do(visit.work)
+        cancelled_by: BaseException | None = None
+        while (outcome := visit.outcome) is None:
+            visit.waiter = loop.create_future()
+            try:
+                yield from visit.waiter
+            except BaseException as error:
+                work.cancelled()
+                visit.stop = True
+                cancelled_by = error
+        worker.busy = False
+        self._calls = None
+        self._limit.give()
+        try:
+            if cancelled_by is not None and outcome.ended:
+                work.missed, cancelled_by = cancelled_by, None
+            return outcome, cancelled_by
+        finally:
+            # The errors' tracebacks lead to this frame.
+            del outcome, cancelled_by, visit
+
+
+class _Visit:
+    """A coroutine's time on a worker thread."""
+
+    __slots__ = ("_loop", "_order", "_steps", "outcome", "stop", "waiter")
+
+    def __init__(self, steps: _Steps[Any], order: Call, loop: asyncio.AbstractEventLoop) -> None:
+        self._steps = steps
+        self._order = order
+        self._loop = loop
+        self.outcome: _Outcome | None = None
+        self.waiter: asyncio.Future[None] | None = None
+        #: Whether the coroutine is to come back after the function that runs now.
+        self.stop = False
+
+    def work(self) -> None:
+        """On the worker: make calls and step the coroutine between them."""
+        steps, order = self._steps, self._order
+        reply: tuple[bool, Any] | None
+        context = steps._work._context
+        outcome = _Outcome()
+        try:
+            while True:
+                steps._calls = order
+                try:
+                    reply = (True, context.run(order.make))
+                except BaseException as error:
+                    reply = (False, error)
+                if self.stop:
+                    outcome.order = order
+                    break
+                outcome = steps._step(reply, None)
+                reply = None
+                if outcome.ended or type(outcome.order) is not Call:
+                    break
+                order = outcome.order
+        finally:
+            reply = None
+            try:
+                self._loop.call_soon_threadsafe(self._finish, outcome)
+            except RuntimeError:
+                # The loop was closed while the function ran: nobody waits for it.
+                pass
+            del outcome
+
+    def _finish(self, outcome: _Outcome) -> None:
+        self.outcome = outcome
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(None)
+
+
+async def _shielded(steps: _Steps[T], ctx: Any) -> T:
+    """Await an end in a task of its own; a cancel waits for it, `END_TIMEOUT` seconds at most."""
+
+    async def end() -> T:
+        return await steps
+
+    task = asyncio.ensure_future(end())
+    cancelled: asyncio.CancelledError | None = None
+    until: float | None = None
+    loop = asyncio.get_running_loop()
+    try:
+        while not task.done():
+            left = None if until is None else until - loop.time()
+            if left is not None and left <= 0:
+                _logger.error(
+                    "The end of %r was not over %s s after it was cancelled, and is given up: %s",
+                    *(ctx, END_TIMEOUT, steps.doing()),
+                )
+                task.cancel()
+                await asyncio.wait([task], timeout=1)
+                break
+            try:
+                await asyncio.wait([task], timeout=left)
+            except asyncio.CancelledError as error:
+                cancelled = error
+                until = until or loop.time() + END_TIMEOUT
+        if cancelled is None:
+            return task.result()
+        raise cancelled
+    finally:
+        # The error's traceback leads to this frame.
+        del cancelled
+
+
+def _tell(work: weakref.ref[Work], loop: asyncio.AbstractEventLoop) -> None:
+    """A token was cancelled, on some thread."""
+    try:
+        loop.call_soon_threadsafe(_interrupt, work)
+    except RuntimeError:
+        pass  # the loop is closed: nothing is awaited there any more
+
+
+def _interrupt(ref: weakref.ref[Work]) -> None:
+    work = ref()
+    if work is not None and work.ctx is not None:
+        reason = work.ctx.cancel_reason
+        if reason not in (None, "parent"):
+            work.interrupt(error_for(reason))
+
+
+def _watch_token(ref: weakref.ref[Work], token: Any) -> None:
+    work = ref()
+    if work is not None:
+        work._watch(token)

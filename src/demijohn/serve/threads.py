@@ -1,0 +1,198 @@
+"""Worker threads of an edge with an event loop: for sync functions, and for steps of sync bodies.
+
+A request keeps the thread that it was given until its end: what a sync function opened there, a
+sqlite3 connection say, may be used there only. How many of them run at once is limited by `Limit`s;
+a thread that waits for its request's next function does not count.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Callable, Generator
+from contextvars import Context
+from itertools import count
+from time import monotonic
+from typing import Any
+
+IDLE = 10.0
+"""Seconds after which a thread that nobody took ends."""
+
+
+class Limit:
+    """How many may run at once; the others wait in the order in which they came."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.running = 0
+        self._lock = threading.Lock()
+        # Loops differ: each waits with a future of its own.
+        self._waiting: deque[tuple[Any, Any]] = deque()
+
+    def take(self, loop: Any) -> Generator[Any, Any, None]:
+        """Wait for a place; a generator that a task on `loop` steps."""
+        with self._lock:
+            if self.running < self.most:
+                self.running += 1
+                return
+            future = loop.create_future()
+            self._waiting.append((loop, future))
+        try:
+            yield from future
+        except BaseException:
+            with self._lock, contextlib.suppress(ValueError):
+                self._waiting.remove((loop, future))
+                raise
+            # It was given a place in the same moment.
+            if future.done() and not future.cancelled():
+                self.give()
+            raise
+
+    def give(self) -> None:
+        """Give a place back: to the next that waits, if any."""
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self.running -= 1
+                    return
+                loop, future = self._waiting.popleft()
+            try:
+                loop.call_soon_threadsafe(self._pass_on, future)
+                return
+            except RuntimeError:  # its loop is closed
+                continue
+
+    def _pass_on(self, future: Any) -> None:
+        if future.done():
+            self.give()
+        else:
+            future.set_result(None)
+
+
+class Worker:
+    """One thread, and what it is to do next."""
+
+    __slots__ = ("_job", "_wake", "busy", "gone", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.busy = False
+        self.gone = False
+        self._job: Callable[[], object] | None = None
+        self._wake = threading.Semaphore(0)
+        # In an empty Context, on every CPython: what it runs brings its own.
+        Context().run(threading.Thread(target=self._run, name=name, daemon=True).start)
+
+    def do(self, job: Callable[[], object]) -> None:
+        """Have `job()` called on the thread; it must not raise. One at a time."""
+        self.busy = True
+        self._job = job
+        self._wake.release()
+
+    def leave(self) -> None:
+        """Let the thread end."""
+        self.gone = True
+        self._wake.release()
+
+    def _run(self) -> None:
+        wait = self._wake.acquire
+        while True:
+            wait()
+            job, self._job = self._job, None
+            if job is None:
+                return
+            job()
+            # Nothing of the last request stays while the thread waits for the next.
+            del job
+
+
+class Threads:
+    """The worker threads of one application.
+
+    Arguments:
+        calls: how many sync functions may run at once.
+        steps: how many sync bodies may be stepped at once, besides.
+        name: what the threads' names begin with.
+    """
+
+    def __init__(self, calls: int, steps: int, name: str) -> None:
+        self.calls = Limit(calls)
+        self.steps = Limit(steps)
+        self._most = calls + steps
+        self._name = name
+        self._numbers = count(1)
+        self._lock = threading.Lock()
+        self._free: deque[tuple[Worker, float]] = deque()
+        # Of requests that keep one; the request parked longest first.
+        self._kept: dict[Lease, Worker] = {}
+
+    def lease(self) -> Lease:
+        return Lease(self)
+
+    def running(self) -> list[str]:
+        """The names of the threads that run something at this moment."""
+        with self._lock:
+            return [worker.name for worker in self._kept.values() if worker.busy]
+
+    def take(self, lease: Lease) -> Worker:
+        """The worker that a request keeps from now on."""
+        with self._lock:
+            worker = self._kept.pop(lease, None)
+            if worker is None:
+                if self._free:
+                    worker = self._free.pop()[0]
+                elif len(self._kept) < self._most or (worker := self._parked()) is None:
+                    worker = Worker(f"{self._name}-{next(self._numbers)}")
+            self._kept[lease] = worker
+            worker.busy = True
+            return worker
+
+    def _parked(self) -> Worker | None:
+        """Take away the worker of the request that has waited longest: there are too many."""
+        for lease, worker in self._kept.items():
+            if not worker.busy:
+                del self._kept[lease]
+                return worker
+        return None
+
+    def give(self, lease: Lease) -> None:
+        """The request needs its worker no more."""
+        with self._lock:
+            worker = self._kept.pop(lease, None)
+            if worker is not None:
+                self._free.append((worker, monotonic()))
+            self._thin_out()
+
+    def _thin_out(self) -> None:
+        while self._free and self._free[0][1] < monotonic() - IDLE:
+            self._free.popleft()[0].leave()
+
+    def close(self) -> None:
+        """Let the threads end that nobody keeps."""
+        with self._lock:
+            while self._free:
+                self._free.pop()[0].leave()
+
+
+class Lease:
+    """One request's claim to a worker: the same one from its first sync function to its end."""
+
+    __slots__ = ("__weakref__", "_threads", "taken")
+
+    def __init__(self, threads: Threads) -> None:
+        self._threads = threads
+        self.taken = False
+
+    @property
+    def threads(self) -> Threads:
+        return self._threads
+
+    def worker(self) -> Worker:
+        self.taken = True
+        return self._threads.take(self)
+
+    def give_back(self) -> None:
+        if self.taken:
+            self.taken = False
+            self._threads.give(self)
