@@ -1,7 +1,8 @@
 """How long a request may take, and what becomes of it when its client leaves.
 
 Declared by `REQUEST_DEADLINE` in the configuration, and by the options `deadline` (seconds) and
-`on_disconnect` of a rule. An application that declares none of them does nothing for it.
+`on_disconnect` of a rule. An application that declares none of them does nothing for it. A rule's
+`stream_body`, which an edge asks for that reads bodies ahead, is kept with them.
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ def declare(app: Any, rule: Any, options: dict[str, Any]) -> None:
 def take_options(options: dict[str, Any]) -> dict[str, Any]:
     """Take out of a rule's options those that are declared here; raises for a wrong value."""
     taken: dict[str, Any] = {
-        name: options.pop(name) for name in ("deadline", "on_disconnect") if name in options
+        name: options.pop(name)
+        for name in ("deadline", "on_disconnect", "stream_body")
+        if name in options
     }
     if "deadline" in taken:
         taken["deadline"] = seconds(taken["deadline"], "deadline")

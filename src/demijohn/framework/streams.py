@@ -3,16 +3,20 @@
 At an edge every step of a body runs in the request's own Context already, and these streams step
 through. Elsewhere (under `test_request_context`, say) each step borrows the contexts: they are
 pushed if they are not current and popped after it, so the code that steps sees no change.
+
+An async generator is stepped by an edge with an event loop as it is; for others there is
+`SyncSteps`.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial, update_wrapper
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from ..context.ending import raise_errors, run_all
+from .aio import async_to_sync
 from .contexts import RequestContext
 from .globals import _cv_app, _cv_request
 
@@ -21,24 +25,51 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
+class _Held:
+    """What a stream keeps of its request: as long as it is unfinished, the context does not end."""
+
+    def __init__(self, ctx: RequestContext) -> None:
+        self.ctx = ctx
+        # Held by whoever steps or closes: a second one is refused, and changes nothing.
+        self._busy = threading.Lock()
+        # The app context that the request runs with, joined or its own, is needed as well.
+        self._holds = [ctx.hold()]
+        if ctx.app_ctx is not None:
+            self._holds.append(ctx.app_ctx.hold())
+
+    def __enter__(self) -> None:
+        if not self._busy.acquire(blocking=False):
+            raise RuntimeError("This stream is being stepped by other code at this moment.")
+
+    def __exit__(self, *exc: object) -> None:
+        self._busy.release()
+
+    def borrows(self) -> bool:
+        """Whether a step must make the contexts current: at an edge they are the Context's own, and
+        what the body pushed over them is the body's."""
+        ctx = self.ctx
+        return not ctx.ended and not (
+            _cv_request.get(None) is ctx and (ctx._at_edge or _cv_app.get(None) is ctx.app_ctx)
+        )
+
+    def release(self, error: BaseException | None) -> None:
+        """Let go of the request; raises what its end raises, if that was all it waited for."""
+        releases = [partial(hold.release, error) for hold in self._holds]
+        raise_errors(run_all(releases), f"Errors at the end of {self.ctx!r}")
+
+
 class ContextStream(Generic[T]):
     """An iterator whose steps see `ctx`. As long as it is unfinished, the context does not end."""
 
     def __init__(self, ctx: RequestContext, iterator: Iterator[T]) -> None:
-        self._ctx = ctx
         self._iterator: Iterator[T] | None = iterator
-        # Held by whoever steps or closes: a second one is refused, and changes nothing.
-        self._busy = threading.Lock()
-        # The app context that the request runs with, joined or its own, is needed as well.
-        self._app_hold = ctx.app_ctx.hold() if ctx.app_ctx is not None else None
-        self._hold = ctx.hold()
+        self._held = _Held(ctx)
 
     def __iter__(self) -> Iterator[T]:
         return self
 
     def __next__(self) -> T:
-        self._enter()
-        try:
+        with self._held:
             iterator = self._iterator
             if iterator is None:
                 raise StopIteration
@@ -51,27 +82,18 @@ class ContextStream(Generic[T]):
                 self._finish(error)
                 raise
             return step
-        finally:
-            self._busy.release()
 
     def close(self) -> None:
         """Close the iterator in its context, and let go of that; once.
 
         Raises `RuntimeError`, and changes nothing, while other code steps.
         """
-        self._enter()
-        try:
+        with self._held:
             self._finish(None)
-        finally:
-            self._busy.release()
 
     def __del__(self) -> None:
-        if "_hold" in self.__dict__:
+        if "_held" in self.__dict__:
             self._finish(None)
-
-    def _enter(self) -> None:
-        if not self._busy.acquire(blocking=False):
-            raise RuntimeError("This stream is being stepped by other code at this moment.")
 
     def _finish(self, error: BaseException | None) -> None:
         iterator, self._iterator = self._iterator, None
@@ -82,38 +104,136 @@ class ContextStream(Generic[T]):
             if close is not None:
                 self._borrowing(close)
         finally:
-            releases = [
-                partial(hold.release, error) for hold in (self._hold, self._app_hold) if hold
-            ]
-            raise_errors(run_all(releases), f"Errors at the end of {self._ctx!r}")
+            self._held.release(error)
 
     def _borrowing(self, step: Callable[[], R]) -> R:
-        ctx = self._ctx
-        # At an edge the Context is the request's: what the body pushed over it is the body's own.
-        if ctx.ended or (
-            _cv_request.get(None) is ctx and (ctx._at_edge or _cv_app.get(None) is ctx.app_ctx)
-        ):
+        held = self._held
+        if not held.borrows():
             return step()
-        ctx.push()
+        held.ctx.push()
         try:
             return step()
         finally:
-            ctx.pop(None)
+            held.ctx.pop(None)
+
+
+class AsyncContextStream(Generic[T]):
+    """The same for an async iterator."""
+
+    def __init__(self, ctx: RequestContext, iterator: AsyncIterator[T]) -> None:
+        self._iterator: AsyncIterator[T] | None = iterator
+        self._held = _Held(ctx)
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        with self._held:
+            iterator = self._iterator
+            if iterator is None:
+                raise StopAsyncIteration
+            try:
+                step: T = await self._borrowing(iterator.__anext__)
+            except StopAsyncIteration:
+                await self._finish(None)
+                raise
+            except BaseException as error:
+                await self._finish(error)
+                raise
+            return step
+
+    async def aclose(self) -> None:
+        """Close the iterator in its context, and let go of that; once.
+
+        Raises `RuntimeError`, and changes nothing, while other code steps.
+        """
+        with self._held:
+            await self._finish(None)
+
+    def __del__(self) -> None:
+        # Its iterator is closed by the loop that it ran on, if it ran at all.
+        if "_held" in self.__dict__ and self._iterator is not None:
+            self._iterator = None
+            self._held.release(None)
+
+    async def _finish(self, error: BaseException | None) -> None:
+        iterator, self._iterator = self._iterator, None
+        if iterator is None:
+            return
+        try:
+            aclose = getattr(iterator, "aclose", None)
+            if aclose is not None:
+                await self._borrowing(aclose)
+        finally:
+            self._held.release(error)
+
+    async def _borrowing(self, step: Callable[[], Awaitable[R]]) -> R:
+        held = self._held
+        if not held.borrows():
+            return await step()
+        held.ctx.push()
+        try:
+            return await step()
+        finally:
+            held.ctx.pop(None)
+
+
+class SyncSteps:
+    """The body of an async iterator for an edge without an event loop: each step runs on the loop
+    of the thread that asks for it.
+
+    Args:
+        body: what else is to be closed with it.
+    """
+
+    def __init__(self, parts: AsyncIterable[str | bytes], body: Any) -> None:
+        self._parts = aiter(parts)
+        self._body = body
+        self._step = async_to_sync(self._next)
+
+    async def _next(self) -> str | bytes | None:
+        return await anext(self._parts, None)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        part = self._step()
+        if part is None:
+            raise StopIteration
+        return part.encode() if isinstance(part, str) else part
+
+    def close(self) -> None:
+        """Close the iterator, then the body."""
+        aclose = getattr(self._parts, "aclose", None)
+        try:
+            if aclose is not None:
+                async_to_sync(aclose)()
+        finally:
+            self._body.close()
 
 
 @overload
 def stream_with_context(generator_or_function: Iterator[T]) -> Iterator[T]: ...
 @overload
+def stream_with_context(generator_or_function: AsyncIterator[T]) -> AsyncIterator[T]: ...
+@overload
 def stream_with_context(
     generator_or_function: Callable[P, Iterator[T]],
 ) -> Callable[P, Iterator[T]]: ...
+@overload
+def stream_with_context(
+    generator_or_function: Callable[P, AsyncIterator[T]],
+) -> Callable[P, AsyncIterator[T]]: ...
 def stream_with_context(generator_or_function: Any) -> Any:
     """Keep the current request's context for a generator that runs after the view returned.
 
-    Takes an iterator, or decorates a generator function. Raises `RuntimeError` outside a request.
+    Takes an iterator, sync or async, or decorates a generator function. Raises `RuntimeError`
+    outside a request.
     """
+    is_async = hasattr(generator_or_function, "__aiter__")
     try:
-        iterator = iter(generator_or_function)
+        iterator = aiter(generator_or_function) if is_async else iter(generator_or_function)
     except TypeError:
         function = generator_or_function
         if not callable(function):
@@ -130,4 +250,4 @@ def stream_with_context(generator_or_function: Any) -> Any:
             "'stream_with_context' can only be used when a request context is active, such as in"
             " a view function."
         )
-    return ContextStream(ctx, iterator)
+    return AsyncContextStream(ctx, iterator) if is_async else ContextStream(ctx, iterator)

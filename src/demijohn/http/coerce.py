@@ -90,10 +90,10 @@ def coerce(
     """The response that `rv`, returned by the view of a request, stands for.
 
     `rv` is a body or one of `(body, status, headers)`, `(body, status)`, `(body, headers)`. A body
-    is text, bytes, an iterator of either, a dict or list for `json`, a response, or a WSGI
-    callable, which is run on the request's environ. A status given replaces the response's own;
-    headers given replace those of the same name. Raises `TypeError` for anything else, `None` above
-    all. `asked` gives the request; it is called only for what needs one, and may raise.
+    is text, bytes, an iterator of either (sync or async), a dict or list for `json`, a response, or
+    a WSGI callable, which is run on the request's environ. A status given replaces the response's
+    own; headers given replace those of the same name. Raises `TypeError` for anything else, `None`
+    above all. `asked` gives the request; it is called only for what needs one, and may raise.
     """
     status: t.Any = None
     headers: t.Any = None
@@ -107,7 +107,7 @@ def coerce(
     response: t.Any
     if isinstance(rv, response_class):
         response = rv
-    elif isinstance(rv, (str, bytes, bytearray, cabc.Iterator)):
+    elif isinstance(rv, (str, bytes, bytearray, cabc.Iterator, cabc.AsyncIterator)):
         # The class gets status and headers at once, as it may treat them specially.
         return response_class(t.cast(t.Any, rv), status=status, headers=headers)
     elif isinstance(rv, (dict, list)):

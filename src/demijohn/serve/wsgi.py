@@ -15,6 +15,7 @@ from ..framework.ends import end_at_edge
 from ..framework.globals import current_app_ctx, current_request_ctx
 from ..framework.pipeline import Raised, discard, end, respond
 from ..framework.resources import release_for_stream
+from ..framework.streams import SyncSteps
 from ..http.response import finish
 from .drivers import CLIENT_KEY, enclosing, hand_out, report_errors
 
@@ -52,6 +53,7 @@ def _serve(
     """In the request's Context: the body for the server, or a `Raised` for the caller."""
     ctx, answer, error = respond(app, environ, joined)
     body: Any
+    parts: Any = None
     plain = True
     try:
         if type(answer) is tuple:
@@ -67,6 +69,9 @@ def _serve(
             plain = isinstance(body, (list, tuple))
         if not plain:
             _release(app, ctx, environ)
+            parts = getattr(answer, "response", None)
+            if hasattr(parts, "__aiter__"):
+                body = SyncSteps(parts, body)
     except BaseException as failed:
         try:
             discard(app, answer)
@@ -93,7 +98,7 @@ def _serve(
         return body
     finally:
         # From CPython 3.12 on the frames of a `Raised` error lead here: it must not stay.
-        answer = body = error = errors = None
+        answer = body = parts = error = errors = None
 
 
 def _release(app: Any, ctx: Any, environ: WSGIEnvironment) -> None:
