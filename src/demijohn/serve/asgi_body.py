@@ -92,7 +92,9 @@ class Incoming:
         if self.left:
             refused = ClientDisconnected
         file.seek(0)
-        environ["wsgi.input"] = file if refused is None else _CutOff(file, refused)
+        if refused is not None:
+            file = io.BufferedReader(_CutOff(file, refused))
+        environ["wsgi.input"] = file
 
 
 class _OnDisk(io.BufferedRandom):
@@ -131,11 +133,25 @@ class _CutOff(io.RawIOBase):
         return len(data)
 
 
-class LiveBody(io.RawIOBase):
+class LiveBody(io.BufferedReader):
     """A body that is taken as it arrives, by `async for` on the loop or `read` on a thread.
 
     Nothing is read ahead, so a client is held back while nobody asks.
     """
+
+    def __init__(self, incoming: Incoming) -> None:
+        super().__init__(_Arriving(incoming))
+        self._incoming = incoming
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while (part := await self._incoming.next()) is not None:
+            yield part
+        if self._incoming.left:
+            raise ClientDisconnected()
+
+
+class _Arriving(io.RawIOBase):
+    """What a `LiveBody` reads from, on threads."""
 
     def __init__(self, incoming: Incoming) -> None:
         self._incoming = incoming
@@ -145,17 +161,11 @@ class LiveBody(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        while (part := await self._incoming.next()) is not None:
-            yield part
-        if self._incoming.left:
-            raise ClientDisconnected()
-
     def readinto(self, buffer: Any) -> int:
         if asyncio._get_running_loop() is not None:
             raise RuntimeError(
                 "This route takes its body as it arrives, and reading it here would block the"
-                " event loop. Say `async for chunk in request.body_stream`, or make the view a"
+                " event loop. Say `async for part in request.body_stream`, or make the view a"
                 " plain function."
             )
         if not self._rest:

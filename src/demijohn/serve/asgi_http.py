@@ -40,7 +40,7 @@ async def serve_http(app: Any, threads: Threads, scope: Any, receive: Receive, s
         await _serve(Exchange(app, environ, incoming, send, work, context), joined)
     except Left:
         pass  # the request has ended; nobody is left to hear the answer
-    except BaseException:
+    except Exception:
         hand_out(context)
         raise
     finally:

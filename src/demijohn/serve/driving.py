@@ -214,17 +214,17 @@ class _Steps(Generic[T]):
             del error, outcome
 
     def doing(self) -> str:
-        """What the coroutine waits for: a function on a thread, or the innermost await."""
+        """What the coroutine waits for: a function on a thread, or coroutines, outermost first."""
         if self._calls is not None:
-            return f"{getattr(self._calls.function, '__qualname__', self._calls.function)} runs"
-        found = "nothing"
+            function = self._calls.function
+            return f"{getattr(function, '__qualname__', function)} runs"
+        frames = []
         inner: Any = self._coroutine
-        while inner is not None and hasattr(inner, "cr_frame"):
-            if inner.cr_frame is not None:
-                code = inner.cr_frame.f_code
-                found = f"{code.co_qualname} ({code.co_filename}:{inner.cr_frame.f_lineno}) awaits"
+        while inner is not None and (frame := getattr(inner, "cr_frame", None)) is not None:
+            code = frame.f_code
+            frames.append(f"{code.co_qualname} ({code.co_filename}:{frame.f_lineno})")
             inner = inner.cr_await
-        return found
+        return " -> ".join(frames[-3:])
 
     def __await__(self) -> Generator[Any, Any, T]:
         outcome, self._first = self._first or self._step(None, None), None
