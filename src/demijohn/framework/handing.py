@@ -39,18 +39,22 @@ class Call:
         self.handled = sys.exc_info()[1]
 
     def make(self) -> Any:
-        """Make the call, with the same exception being handled as where it was ordered."""
+        """Make the call, once, with the same exception being handled as where it was ordered."""
         handled, self.handled = self.handled, None
-        if handled is None:
-            return self.function(*self.args, **self.kwargs)
-        traceback = handled.__traceback__
+        args, kwargs = self.args, self.kwargs
+        self.args = self.kwargs = None
         try:
-            raise handled
-        except BaseException:
-            handled.__traceback__ = traceback
-            return self.function(*self.args, **self.kwargs)
+            if handled is None:
+                return self.function(*args, **kwargs)
+            traceback = handled.__traceback__
+            try:
+                raise handled
+            except BaseException:
+                handled.__traceback__ = traceback
+                return self.function(*args, **kwargs)
         finally:
-            del handled, traceback
+            # An error's traceback leads to this frame.
+            handled = traceback = args = kwargs = None
 
     def __await__(self) -> Generator[Any, Any, Any]:
         done, value = yield self
@@ -125,7 +129,11 @@ async def interruptible(awaitable: Awaitable[T]) -> T:
         reason = await Ask(_why_interrupted)
         if reason is None:
             raise
-        raise reason from error
+        try:
+            raise reason from error
+        finally:
+            # Its traceback leads to this frame.
+            del reason
 
 
 def _why_interrupted(driver: Any) -> BaseException | None:

@@ -22,6 +22,7 @@ from .threads import Lease, Limit, Threads
 
 T = TypeVar("T")
 _logger = logging.getLogger("demijohn")
+_TAKEN = Exception("An interruption that was met.")
 
 
 class _Outcome:
@@ -159,10 +160,12 @@ class Work:
         """The error for which a `CancelledError` was just met; None where it was the server that
         cancelled, or somebody else."""
         task, before = self._task, self._cancelling
-        if self._interruption is None or before < 0 or task is None:
+        if before < 0 or task is None:
             return None
         self._cancelling = -2
-        return None if task.uncancel() > before else self._interruption
+        # It is raised: kept here, it would keep itself alive.
+        error, self._interruption = self._interruption, _TAKEN
+        return None if task.uncancel() > before else error
 
     def _wants_to_interrupt(self) -> bool:
         """Whether an interruption waits for an async function to await something."""
@@ -211,7 +214,7 @@ class _Steps(Generic[T]):
             return outcome
         finally:
             # The error's traceback leads to this frame.
-            del error, outcome
+            del error, outcome, reply
 
     def doing(self) -> str:
         """What the coroutine waits for: a function on a thread, or coroutines, outermost first."""
@@ -254,13 +257,16 @@ class _Steps(Generic[T]):
                         error = raised
                     work._awaiting = False
                 outcome = self._step(reply, error)
-            if outcome.error is None:
-                value: T = outcome.value
-                return value
-            raise outcome.error
+            # From CPython 3.12 on the frames of an error that it brings lead to the outcome, as the
+            # callers of what they came from: it must not keep them.
+            value, error = outcome.value, outcome.error
+            outcome.value = outcome.error = None
+            if error is not None:
+                raise error
+            return value  # type: ignore[no-any-return]
         finally:
             # The error's traceback leads to this frame.
-            del outcome, error, reply
+            value = outcome = error = reply = None  # type: ignore[assignment]
 
     def _on_thread(self, order: Call) -> Generator[Any, Any, tuple[_Outcome, BaseException | None]]:
         """Have a call made, and what follows it, until the coroutine needs the loop.
@@ -335,7 +341,7 @@ class _Visit:
                     break
                 order = outcome.order
         finally:
-            reply = None
+            order = reply = None  # type: ignore[assignment]
             try:
                 self._loop.call_soon_threadsafe(self._finish, outcome)
             except RuntimeError:
