@@ -33,8 +33,8 @@ class Call:
 
     def __init__(self, function: Callable[..., Any], args: Any, kwargs: Any) -> None:
         self.function = function
-        self.args = args
-        self.kwargs = kwargs
+        self.args: Any = args
+        self.kwargs: Any = kwargs
         # What the code that orders the call is handling: an error handler asks for it, to log it.
         self.handled = sys.exc_info()[1]
 
