@@ -18,7 +18,6 @@ from ..context.ending import Steps
 from ..context.loops import run_on
 from ..context.releasing import releasing_clean
 from ..context.unit import closing
-from .plan import is_async
 
 T = TypeVar("T")
 
@@ -104,13 +103,14 @@ async def run(app: Any, function: Callable[..., Any], /, *args: Any, **kwargs: A
     """Call a user's function: an async one is awaited, a sync one handed out."""
     plans = app._plans
     try:
-        direct = function in plans.plain
+        awaited, plain = function in plans.awaited, function in plans.plain
     except TypeError:  # not hashable
-        direct = False
-    if direct or plans.is_plain(function):
-        return await Call(function, args, kwargs)
-    if plans.overrides.ensure_sync or not is_async(function):
-        return await Call(app.ensure_sync(function), args, kwargs)
+        awaited = plain = False
+    if not awaited:
+        if plain or plans.is_plain(function):
+            return await Call(function, args, kwargs)
+        if plans.overrides.ensure_sync:
+            return await Call(app.ensure_sync(function), args, kwargs)
     await Ask(_nothing)
     return await interruptible(function(*args, **kwargs))
 

@@ -239,6 +239,7 @@ class Plans:
     """An application's plans, made with it; what is kept is bounded by what was registered."""
 
     __slots__ = (
+        "_awaited",
         "_class_dicts",
         "_class_names",
         "_leaf_dict",
@@ -248,6 +249,7 @@ class Plans:
         "_plain",
         "_seen",
         "_stock_class",
+        "awaited",
         "idle_interface",
         "of",
         "overrides",
@@ -275,6 +277,9 @@ class Plans:
         #: Functions that are called as they are, without `ensure_sync`; `call` adds to them. Empty
         #: where that step is overridden. To ask for an unhashable callable raises `TypeError`.
         self.plain: Set[Callable[..., Any]] = self._plain
+        self._awaited: set[Callable[..., Any]] = set()
+        #: Functions that an edge with an event loop awaits; the same holds for it.
+        self.awaited: Set[Callable[..., Any]] = self._awaited
         #: What `do_teardown_appcontext` of the class is while nobody overrides it, else None. Each
         #: app context asks.
         self.own_teardown: Any = None
@@ -347,6 +352,7 @@ class Plans:
         if not overrides.do_teardown_appcontext:
             self.own_teardown = type(app).do_teardown_appcontext
         self.plain = frozenset() if overrides.ensure_sync else self._plain
+        self.awaited = frozenset() if overrides.ensure_sync else self._awaited
         interface = app.session_interface if "session_interface" in told else None
         is_idle = isinstance(interface, SecureCookieSessionInterface) and interface.is_stock()
         self.idle_interface = interface if is_idle else None
@@ -370,15 +376,17 @@ class Plans:
 
         Bounded, as functions may be registered and taken away again, even in each request.
         """
-        if self.overrides.ensure_sync or is_async(function):
+        if self.overrides.ensure_sync:
             return False
+        plain = not is_async(function)
+        known = self._plain if plain else self._awaited
         try:
-            if len(self._plain) >= _MOST_PLAIN:
-                self._plain.clear()
-            self._plain.add(function)
+            if len(known) >= _MOST_PLAIN:
+                known.clear()
+            known.add(function)
         except TypeError:  # not hashable
             pass
-        return True
+        return plain
 
     def opens_session_late(self, interface: Any) -> bool:
         """Whether `interface` opens sessions as the framework's own does, now.
