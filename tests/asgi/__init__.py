@@ -1,0 +1,1 @@
+"""The ASGI edge: what it says to servers, and a checker of every message of it."""
