@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from datetime import timedelta
 from typing import IO, TYPE_CHECKING, Any, AnyStr, overload
 
@@ -22,6 +22,7 @@ from .framework.helpers import send_from_directory
 from .framework.templates import _default_template_ctx_processor
 from .framework.wrappers import Response
 from .serve import dev
+from .serve.guesses import double_callable, refuse_rsgi
 from .serve.wsgi import wsgi_app as serve_wsgi
 from .testing.client import EnvironBuilder, FlaskClient
 from .testing.runner import FlaskCliRunner
@@ -115,13 +116,20 @@ class Demijohn(AppBase):
     ) -> Iterable[bytes]: ...
     @overload
     def __call__(self, scope: Any, receive: Any, send: Any, /) -> Coroutine[Any, Any, None]: ...
-    def __call__(self, environ: Any, start_response: Any, send: Any = None) -> Any:
-        """What a WSGI server calls with two arguments, and an ASGI server with three. Put
-        middleware around `wsgi_app` or `asgi_app` and leave this alone:
+    @overload
+    def __call__(self, scope: Any, /) -> Callable[..., Awaitable[None]]: ...
+    def __call__(self, environ: Any, start_response: Any = None, send: Any = None) -> Any:
+        """What a WSGI server calls with two arguments, and an ASGI server with three, or with one
+        and then two. Put middleware around `wsgi_app` or `asgi_app` and leave this alone:
         `app.wsgi_app = Middleware(app.wsgi_app)`."""
-        if send is None:
-            return self.wsgi_app(environ, start_response)
-        return self.asgi_app(environ, start_response, send)
+        if send is not None:
+            return self.asgi_app(environ, start_response, send)
+        if start_response is None:
+            return double_callable(self, environ)
+        return self.wsgi_app(environ, start_response)
+
+    def __rsgi__(self, scope: Any, protocol: Any) -> Coroutine[Any, Any, None]:
+        return refuse_rsgi(self, scope, protocol)
 
     def run(
         self,

@@ -6,10 +6,12 @@ What becomes of a request is `asgi_http`'s.
 from __future__ import annotations
 
 import weakref
-from typing import Any
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
 
 from .asgi_exchange import Receive, Send
 from .asgi_http import serve_http
+from .guesses import refuse_rsgi, refuse_wsgi
 from .threads import Threads
 
 SYNC_THREADS, STREAM_THREADS = 40, 1000
@@ -26,7 +28,24 @@ class ASGIApp:
     def __init__(self, app: Any) -> None:
         self._app = app
 
-    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Any, receive: Any, send: Any = None) -> Any:
+        """What an ASGI server awaits. A WSGI server, which calls it with two arguments, is given
+        the command that would have been right."""
+        if send is None:
+            return refuse_wsgi(self._app, scope, receive)
+        return self._serve(scope, receive, send)
+
+    if not TYPE_CHECKING:
+
+        def __getattribute__(self, name: str) -> Any:
+            # Servers ask whether the attribute `__call__` is `async def`. A call itself looks that
+            # up on the class (the language reference, "Special method lookup"), and never here.
+            return object.__getattribute__(self, "_serve" if name == "__call__" else name)
+
+    def __rsgi__(self, scope: Any, protocol: Any) -> Coroutine[Any, Any, None]:
+        return refuse_rsgi(self._app, scope, protocol)
+
+    async def _serve(self, scope: Any, receive: Receive, send: Send) -> None:
         app = self._app
         if scope["type"] != "http":
             raise NotImplementedError(f"This application serves no {scope['type']!r} scopes.")

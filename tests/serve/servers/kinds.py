@@ -6,14 +6,16 @@ import importlib.util
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from local_servers import free_port
 
 import demijohn
 
@@ -44,6 +46,7 @@ class Kind:
         reads_chunks: whether a chunked request body is understood.
         notices_short: whether an upload that breaks off is told from a whole one.
         clean_environ: whether variables of the process stay out of a request's environ.
+        finds_port: whether it finds a free port by itself, and says which.
     """
 
     name: str
@@ -56,6 +59,7 @@ class Kind:
     reads_chunks: bool = True
     notices_short: bool = True
     clean_environ: bool = True
+    finds_port: bool = True
 
 
 def gunicorn(worker: str, *args: str, **traits: bool) -> Kind:
@@ -139,6 +143,8 @@ class Running:
         found = ADDRESS.search(self.output())
         assert found is not None, self.output()
         self.port = int(found[1] or 0)
+        if not self.kind.finds_port:
+            eventually(lambda: self.process.poll() is not None or accepts(self.port), self.output)
 
     def kill(self) -> None:
         try:
@@ -157,27 +163,42 @@ def need(module: str) -> None:
         pytest.skip(reason)
 
 
-def start(kind: Kind, folder: Path, *args: str, app: str = "served_site", **env: str) -> Running:
+def accepts(port: int) -> bool:
+    """Whether somebody accepts connections there."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=DEADLINE).close()
+    except OSError:
+        return False
+    return True
+
+
+def start(
+    kind: Kind,
+    folder: Path,
+    *args: str,
+    app: str = "served_site",
+    places: Sequence[Path] = (),
+    **env: str,
+) -> Running:
     """Start a server in `folder` on a port that the system chooses, and wait until it listens.
 
     Arguments:
         args: more of the command line.
-        app: the module of the application, beside this file or in `folder`.
+        app: the module of the application, in `places`, beside this file or in `folder`.
         env: variables of the process.
     """
     need(kind.module)
     (folder / "gates").mkdir(parents=True)
     paths = {"SITE_LOG": str(folder / "log"), "SITE_GATES": str(folder / "gates")}
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("FLASK_", "DEMIJOHN_"))}
-    command = [part.format(port=0, app=app) for part in (*kind.command, *args)]
+    port = 0 if kind.finds_port else free_port()
+    command = [part.format(port=port, app=app) for part in (*kind.command, *args)]
+    modules = os.pathsep.join(map(str, (SOURCE, *places, HERE)))
     with open(folder / "output", "wb") as output:
         process = subprocess.Popen(
             [sys.executable, *command],
             cwd=folder,
-            env=clean
-            | {"PYTHONPATH": f"{SOURCE}{os.pathsep}{HERE}", "PYTHONUNBUFFERED": "1"}
-            | paths
-            | env,
+            env=clean | {"PYTHONPATH": modules, "PYTHONUNBUFFERED": "1"} | paths | env,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
