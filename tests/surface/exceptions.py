@@ -11,6 +11,7 @@ _ON_OBJECTS = "set on each request: reading is ten times slower where the class 
 _JSON_MODULE = "the module with the functions themselves, which the path file re-exports"
 
 EXCEPTIONS: dict[str, str] = {
+    "flask.app.Flask.__call__": "ASGI servers call it too, with other arguments",
     "flask.ctx._AppCtxGlobals.__getattr__": (
         "for type checkers in Flask; here it would slow down every read of `g`"
     ),
