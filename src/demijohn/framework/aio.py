@@ -13,9 +13,12 @@ import weakref
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar
 
+from ..context.ending import END_TIMEOUT
 from ..context.loops import guards
+
+T = TypeVar("T")
 
 _kept = threading.local()
 
@@ -32,7 +35,7 @@ def async_to_sync(func: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[...
     def run(*args: Any, **kwargs: Any) -> Any:
         context = copy_context()
         try:
-            if _must_leave_thread():
+            if must_leave_thread():
                 return _run_elsewhere(func, args, kwargs, context)
             coroutine = func(*args, **kwargs)  # may raise: before a loop is taken
             return _thread_loop().run(coroutine, context)
@@ -50,20 +53,23 @@ def set_back(context: Context) -> None:
             var.set(value)
 
 
-class _Loop:
+class KeptLoop:
     """An event loop, closed when this is dropped (at the end of the thread that keeps it) or at
     exit.
+
+    `guarded`: what other threads have for this loop waits until nobody runs it, as each run cancels
+    what it leaves. Not so for a loop that is run by `until`.
     """
 
-    _finalize: weakref.finalize[[Any, threading.Lock], _Loop]
+    _finalize: weakref.finalize[[Any, threading.Lock], KeptLoop]
 
-    def __init__(self, inherited: _Loop | None = None) -> None:
+    def __init__(self, inherited: KeptLoop | None = None, guarded: bool = True) -> None:
         import asyncio  # not at import time: an application without async functions never loads it
 
         self._asyncio = asyncio
         self._runner = asyncio.Runner()
         # In an empty Context: the runner keeps a copy of the one that it is set up in.
-        self._loop = Context().run(self._runner.get_loop)
+        self.loop = Context().run(self._runner.get_loop)
         self.process = os.getpid()
         # A forked process shares the inherited loop's epoll object with its parent: closing the
         # loop here would deregister the parent's files. It stays, unused.
@@ -73,7 +79,8 @@ class _Loop:
         # Held by what runs the loop, or by what closed it: at exit the main thread closes the
         # loops of daemon threads too, which go on until the very end.
         self._lock = threading.Lock()
-        guards[self._loop] = self._lock
+        if guarded:
+            guards[self.loop] = self._lock
         self._finalize = weakref.finalize(self, _close, self._runner, self._lock)
 
     def take(self) -> bool:
@@ -88,8 +95,23 @@ class _Loop:
             finally:
                 # 1 us where there is none. One that stayed would go on, in the context of a
                 # request that is over, whenever this thread runs its loop again.
-                if self._asyncio.all_tasks(self._loop):
-                    self._loop.run_until_complete(self._cancel_tasks())
+                if self._asyncio.all_tasks(self.loop):
+                    self.loop.run_until_complete(self._cancel_tasks())
+        finally:
+            self._lock.release()
+
+    def is_taken(self) -> bool:
+        """Whether somebody runs the loop, or closed it."""
+        return self._lock.locked()
+
+    def until(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run a coroutine to its end on a loop that nobody took; what else runs there stays, and
+        stands still until the loop runs again."""
+        if not self._lock.acquire(timeout=END_TIMEOUT):
+            coroutine.close()
+            raise RuntimeError(f"The event loop was busy for {END_TIMEOUT:g} s.")
+        try:
+            return self.loop.run_until_complete(coroutine)
         finally:
             self._lock.release()
 
@@ -102,7 +124,7 @@ class _Loop:
             task.cancel()
         for outcome in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(outcome, Exception):
-                self._loop.call_exception_handler(
+                self.loop.call_exception_handler(
                     {"message": "Error in a task that was not waited for", "exception": outcome}
                 )
 
@@ -120,18 +142,19 @@ def _close(runner: Any, lock: threading.Lock) -> None:
             raise
 
 
-def _thread_loop() -> _Loop:
+def _thread_loop() -> KeptLoop:
     """This thread's loop, taken."""
-    loop: _Loop | None = getattr(_kept, "loop", None)
+    loop: KeptLoop | None = getattr(_kept, "loop", None)
     if loop is not None and loop.process != os.getpid():
-        loop = _kept.loop = _Loop(inherited=loop)
+        loop = _kept.loop = KeptLoop(inherited=loop)
     if loop is None or not loop.take():
-        loop = _kept.loop = _Loop()
+        loop = _kept.loop = KeptLoop()
         loop.take()
     return loop
 
 
-def _must_leave_thread() -> bool:
+def must_leave_thread() -> bool:
+    """Whether no event loop may run on this thread: one does already, or it is in a greenlet."""
     asyncio = sys.modules.get("asyncio")
     if asyncio is not None and asyncio._get_running_loop() is not None:
         return True
@@ -145,26 +168,35 @@ def _run_elsewhere(
     kwargs: dict[str, Any],
     context: Context,
 ) -> Any:
-    """Run the function in a thread of its own, and wait for it."""
+    """Run the function on another thread's loop, and wait for it."""
+
+    def work() -> Any:
+        coroutine = func(*args, **kwargs)
+        loop = KeptLoop()
+        loop.take()
+        try:
+            return loop.run(coroutine, context)
+        finally:
+            loop._finalize()
+
+    return elsewhere(work)
+
+
+def elsewhere(work: Callable[[], T]) -> T:
+    """Call `work` in a thread of its own, and wait for it; what it returns or raises."""
     outcome: list[Any] = []
 
-    def work() -> None:
+    def attempt() -> None:
         try:
-            coroutine = func(*args, **kwargs)
-            loop = _Loop()
-            loop.take()
-            try:
-                outcome.append((True, loop.run(coroutine, context)))
-            finally:
-                loop._finalize()
+            outcome.append((True, work()))
         except BaseException as error:
             outcome.append((False, error))
 
     pool = _gevent_pool()
     if pool is not None:
-        pool.apply(work)
+        pool.apply(attempt)
     else:
-        thread = threading.Thread(target=work, name="demijohn-async")
+        thread = threading.Thread(target=attempt, name="demijohn-async")
         thread.start()
         thread.join()
     done, value = outcome.pop()
@@ -173,7 +205,8 @@ def _run_elsewhere(
             raise value
         finally:
             del value
-    return value
+    result: T = value
+    return result
 
 
 def _gevent_pool() -> Any:

@@ -7,8 +7,9 @@ which keeps the last request's as successors.
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
@@ -21,15 +22,20 @@ import werkzeug.test
 from werkzeug.test import Client, TestResponse
 from werkzeug.wrappers import Request as BaseRequest
 
-from ..context.ending import raise_errors
-from ..context.errors import WrongContextError
 from ..context.proxy import UNMADE
 from ..serve.drivers import CLIENT_KEY
+from .kept import Kept, KeptBody
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
+    from werkzeug.datastructures import Headers
 
     from ..http.sessions import SessionMixin
+
+
+EDGES = ("wsgi", "asgi")
+EDGE_VARIABLE = "DEMIJOHN_TEST_EDGE"
+"""The environment variable that names the edge for a whole run of tests."""
 
 
 class EnvironBuilder(werkzeug.test.EnvironBuilder):
@@ -121,34 +127,11 @@ class _Mark:
         )
 
 
-class _Body:
-    """A streamed body read in `with client:`; when it is over, the block keeps a successor."""
-
-    def __init__(self, body: Any, client: FlaskClient, ctx: Any) -> None:
-        self._body = body
-        self._steps = iter(body)
-        self._client = client
-        self._ctx = ctx
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        try:
-            step: bytes = next(self._steps)
-        except BaseException:
-            self._client._renew(self._ctx)
-            raise
-        return step
-
-    def close(self) -> None:
-        """End the request, as a server does."""
-        close = getattr(self._body, "close", None)
-        try:
-            if close is not None:
-                close()
-        finally:
-            self._client._renew(self._ctx)
+def _known_edge(name: str | None) -> str | None:
+    """`name`, if it names an edge or nothing; else raises `ValueError`."""
+    if name and name not in EDGES:
+        raise ValueError(f"There is no edge {name!r}: a test client has {' and '.join(EDGES)}.")
+    return name
 
 
 class FlaskClient(Client):
@@ -157,18 +140,20 @@ class FlaskClient(Client):
     A request joins an application context of the same application that the test holds, as under
     Flask; with `isolated=True` (or the setting `TEST_CLIENT_ISOLATED`) it starts clean. In
     `with client:` the last request's contexts stay current until the next request or the block's
-    end. `last` is a snapshot of the last request.
+    end. `last` is a snapshot of the last request. `edge` says how the application is called:
+    "wsgi" or "asgi".
     """
 
     application: Any
 
-    def __init__(self, *args: Any, isolated: bool | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, isolated: bool | None = None, edge: str | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.preserve_context = False
-        #: What the edge gave of requests that this block has yet to keep, and what it keeps.
-        self._handed: list[Any] = []
-        self._kept: list[Any] = []
+        self._kept = Kept()
         self._isolated = isolated
+        self._edge = _known_edge(edge)
         self.last: LastRequest | None = None
         self.environ_base: dict[str, Any] = {
             "REMOTE_ADDR": "127.0.0.1",
@@ -209,8 +194,30 @@ class FlaskClient(Client):
             isolated = bool(self.application.config.get("TEST_CLIENT_ISOLATED", False))
         environ = {**self.environ_base, **other, CLIENT_KEY: _Mark(self, isolated)}
         if self.preserve_context:
-            environ["werkzeug.debug.preserve_context"] = self._handed.append
+            environ["werkzeug.debug.preserve_context"] = self._kept.handed.append
         return environ
+
+    def run_wsgi_app(
+        self, environ: WSGIEnvironment, buffered: bool = False
+    ) -> tuple[Iterable[bytes], str, Headers]:
+        """Send one request through this client's edge; called by Werkzeug's client."""
+        if self.edge == "wsgi":
+            return super().run_wsgi_app(environ, buffered)
+        from .asgi_run import caller  # loads asyncio
+
+        through = Client(caller(self.application), use_cookies=False)
+        through._cookies = self._cookies
+        return through.run_wsgi_app(environ, buffered)
+
+    @property
+    def edge(self) -> str:
+        """The edge that requests go through, "wsgi" or "asgi".
+
+        As the argument said, else the setting `TEST_EDGE`, else the environment variable
+        `DEMIJOHN_TEST_EDGE`; "wsgi" when none of them says anything.
+        """
+        named = self._edge or _known_edge(self.application.config.get("TEST_EDGE"))
+        return named or _known_edge(os.environ.get(EDGE_VARIABLE)) or "wsgi"
 
     def _request_from_builder_args(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -249,73 +256,21 @@ class FlaskClient(Client):
         else:
             request = self._request_from_builder_args(args, kwargs)
         # What an earlier request of the same block left goes before the next one starts.
-        self._let_go()
+        kept = self._kept
+        kept.let_go()
         try:
             response = super().open(request, buffered=buffered, follow_redirects=follow_redirects)
-            handed = self._handed.copy()
+            handed = kept.handed.copy()
         finally:
-            self._handed.clear()
+            kept.handed.clear()
         if handed:
             ctx = handed[-1]
             streams = not ctx.ended
-            self._keep(handed)
+            kept.keep(handed)
             if streams:
-                response.response = _Body(response.response, self, ctx)
+                response.response = KeptBody(response.response, kept, ctx)
         response.json_module = self.application.json
         return response
-
-    def _keep(self, contexts: list[Any]) -> None:
-        """Make what the edge gave current; when one fails, none of it stays.
-
-        What has ended starts a successor. What has not (a body that is not over) is borrowed.
-        """
-        try:
-            for context in contexts:
-                context.push()
-                self._kept.append(context)
-        except BaseException as error:
-            try:
-                self._let_go()
-            except BaseException as more:
-                raise_errors([error, more], "Errors while a request was kept")
-            raise
-
-    def _renew(self, ctx: Any) -> None:
-        """Start the successor of a borrowed request that has ended with its body.
-
-        What redirects before it left stays as it is.
-        """
-        if not self._kept or self._kept[-1] is not ctx or not ctx.ended:
-            return
-        contexts = [kept for kept in self._kept[-2:] if kept is ctx or kept is ctx.app_ctx]
-        try:
-            self._let_go(len(contexts))
-        except WrongContextError:
-            # Read on another thread, or under another client's request: it stays as it is.
-            return
-        self._keep(contexts)
-
-    def _let_go(self, most: int | None = None) -> None:
-        """End what is kept, newest first, all of it or `most` contexts, whatever that raises.
-
-        What another client's request lies on cannot go before that one does: it stays kept, and
-        the `WrongContextError` says so.
-        """
-        errors: list[BaseException] = []
-        left = 0 if most is None else len(self._kept) - most
-        while len(self._kept) > left:
-            context = self._kept[-1]
-            covered = context.stack.current is not context
-            try:
-                context.pop(None)
-            except BaseException as error:
-                errors.append(error)
-                if isinstance(error, WrongContextError) and (
-                    covered or context.stack.current is context
-                ):
-                    break
-            self._kept.pop()
-        raise_errors(errors, "Errors at the end of a kept request")
 
     def __enter__(self) -> FlaskClient:
         if self.preserve_context:
@@ -330,4 +285,4 @@ class FlaskClient(Client):
         traceback: TracebackType | None,
     ) -> None:
         self.preserve_context = False
-        self._let_go()
+        self._kept.let_go()
