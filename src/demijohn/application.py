@@ -30,6 +30,8 @@ from .testing.runner import FlaskCliRunner
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+    from .testing.async_client import AsyncClient
+
 
 class Demijohn(AppBase):
     """A WSGI application: the registry of views, rules, hooks and settings, and what serves them.
@@ -144,9 +146,19 @@ class Demijohn(AppBase):
         dev.run(self, host, port, debug, load, **options)
 
     def test_client(self, use_cookies: bool = True, **kwargs: Any) -> FlaskClient:
-        """A client that calls this application. `isolated=True`: its requests join no context."""
+        """A client that calls this application.
+
+        `isolated=True`: its requests join no context. `edge="asgi"`: it calls by ASGI.
+        """
         cls = self.test_client_class or FlaskClient
         return cls(self, self.response_class, use_cookies=use_cookies, **kwargs)
+
+    def async_test_client(self, use_cookies: bool = True, **kwargs: Any) -> AsyncClient:
+        """A client for async tests, which calls this application by ASGI; `isolated` as in
+        `test_client`."""
+        from .testing.async_client import AsyncClient  # loads asyncio
+
+        return AsyncClient(self, self.response_class, use_cookies=use_cookies, **kwargs)
 
     def test_cli_runner(self, **kwargs: Any) -> FlaskCliRunner:
         """A runner that invokes this application's commands."""

@@ -3,6 +3,8 @@
 The pytest plugin, `demijohn.testing.plugin`, is loaded by pytest alone.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from werkzeug.wrappers import Request as BaseRequest
 
 from ..cli.discover import ScriptInfo as ScriptInfo
@@ -16,7 +18,12 @@ from .sequencer import SequenceError as SequenceError
 from .sequencer import Sequencer as Sequencer
 from .watch import wait_for_children as wait_for_children
 
+if TYPE_CHECKING:
+    from .async_client import AsyncClient as AsyncClient
+    from .async_client import StreamedResponse as StreamedResponse
+
 __all__ = (
+    "AsyncClient",
     "BaseRequest",
     "EnvironBuilder",
     "FakeClock",
@@ -25,5 +32,15 @@ __all__ = (
     "LastRequest",
     "SequenceError",
     "Sequencer",
+    "StreamedResponse",
     "wait_for_children",
 )
+
+
+def __getattr__(name: str) -> Any:
+    """What loads asyncio, at its first use."""
+    if name in ("AsyncClient", "StreamedResponse"):
+        from . import async_client
+
+        return getattr(async_client, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -41,22 +41,11 @@ def http_scope(environ: WSGIEnvironment) -> dict[str, Any]:
         "method": environ["REQUEST_METHOD"],
         "scheme": environ["wsgi.url_scheme"],
     }
-    return scope | _connection(environ)
+    return scope | connection_scope(environ)
 
 
-def websocket_scope(environ: WSGIEnvironment, subprotocols: list[str]) -> dict[str, Any]:
-    """The scope of a WebSocket's handshake; the environ is that of a GET of its path."""
-    scope = {
-        "type": "websocket",
-        "asgi": {"version": "3.0", "spec_version": "2.4"},
-        "scheme": {"http": "ws", "https": "wss"}.get(environ["wsgi.url_scheme"], "ws"),
-        "subprotocols": subprotocols,
-    }
-    return scope | _connection(environ)
-
-
-def _connection(environ: WSGIEnvironment) -> dict[str, Any]:
-    """What both kinds say: where to, from whom, with which headers."""
+def connection_scope(environ: WSGIEnvironment) -> dict[str, Any]:
+    """What the scope of every connection says: where to, from whom, with which headers."""
     root = _text(environ.get("SCRIPT_NAME", ""))
     headers, extras = _headers(environ)
     extras |= {

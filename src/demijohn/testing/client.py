@@ -219,6 +219,12 @@ class FlaskClient(Client):
         named = self._edge or _known_edge(self.application.config.get("TEST_EDGE"))
         return named or _known_edge(os.environ.get(EDGE_VARIABLE)) or "wsgi"
 
+    def request_from(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> BaseRequest:
+        """The request that the arguments of `open` stand for."""
+        if args and isinstance(args[0], (werkzeug.test.EnvironBuilder, dict, BaseRequest)):
+            return self._request_from(args[0])
+        return self._request_from_builder_args(args, kwargs)
+
     def _request_from_builder_args(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> BaseRequest:
@@ -251,10 +257,7 @@ class FlaskClient(Client):
         **kwargs: Any,
     ) -> TestResponse:
         """Send a request: `EnvironBuilder`'s arguments, or a builder, an environ or a request."""
-        if args and isinstance(args[0], (werkzeug.test.EnvironBuilder, dict, BaseRequest)):
-            request = self._request_from(args[0])
-        else:
-            request = self._request_from_builder_args(args, kwargs)
+        request = self.request_from(args, kwargs)
         # What an earlier request of the same block left goes before the next one starts.
         kept = self._kept
         kept.let_go()

@@ -164,6 +164,13 @@ class Exchange:
             self.raise_error()
             raise ProtocolError("The application returned without an answer.")
 
+    def collected(self) -> list[bytes]:
+        """The whole body, once the application has returned from a call that was awaited."""
+        if not self.complete:
+            raise ProtocolError("The application returned before the end of its answer.")
+        chunks, self._chunks = self._chunks, []
+        return chunks
+
     async def step(self) -> bytes | None:
         """The next part of the body, None after the last one.
 
