@@ -19,8 +19,18 @@ from .asgi_scope import ShortBody
 LEAVE_TIMEOUT = 10.0
 """Seconds that an application has to return once the client has left; then it is cancelled."""
 
+# Names that do not look like Content-Type.
+_WRITTEN = {
+    name.lower(): name
+    for name in ("ETag", "WWW-Authenticate", "Content-MD5", "DNT", "TE", "SourceMap")
+}
 _LEFT = "The client has left: nothing can be sent to it any more."
 Parts = Iterator[tuple[bytes, bool]]
+
+
+def _as_written(name: str) -> str:
+    """A header's name as WSGI applications write it; ASGI has lower case only."""
+    return _WRITTEN.get(name) or name.title()
 
 
 class ClientLeft(OSError):
@@ -132,7 +142,7 @@ class Exchange:
         for name, value in message.get("headers", ()):
             if name != name.lower():
                 raise ProtocolError(f"The name of the header {name!r} has capital letters.")
-            self.headers.add(name.decode("latin-1"), value.decode("latin-1"))
+            self.headers.add(_as_written(name.decode("latin-1")), value.decode("latin-1"))
         self._tell()
 
     async def _take(self, body: bytes, more: bool) -> None:
