@@ -337,16 +337,11 @@ def test_declarations_that_cannot_be(kind: Any) -> None:
     async def coroutine() -> int:
         return 1
 
-    async def asynchronous() -> AsyncIterator[int]:
-        yield 1
-
     def function() -> Iterator[int]:
         yield 1
 
     with pytest.raises(TypeError, match=r"'coroutine' .* is a coroutine function: write `yield`"):
         declare()(coroutine)
-    with pytest.raises(TypeError, match="belongs to one event loop"):
-        declare(lifetime="app")(asynchronous)
     with pytest.raises(TypeError, match="a transaction belongs to one context"):
         declare(lifetime="app", transaction=print)(function)
     with pytest.raises(ValueError, match="lifetime='request': it is one of context, view"):

@@ -97,7 +97,13 @@ class Holdings:
             self._unclaim(found)
         return opened
 
-    async def take_async(self, declared: Declared, ended: Ended, wire: Wire) -> Opened:
+    async def take_async(
+        self,
+        declared: Declared,
+        ended: Ended,
+        wire: Wire,
+        around: Callable[[bool], AbstractContextManager[Any]] | None = None,
+    ) -> Opened:
         """The same for an async resource, on the running loop."""
         while True:
             found, mine = self._claim(declared, ended)
@@ -106,14 +112,16 @@ class Holdings:
             if mine:
                 break
             await wait_async(found)
-        opened = Opened(declared)
+        opened = Opened(declared, around)
         opened.context.run(opening.set, found)
         try:
             await opened.open_async()
             if wire is not None:
                 wire(opened)
             self._register(opened, ended)
+            await opened.leave_async()
         except BaseException:
+            self.give_back(opened)
             if opened.started:
                 await opened.release()
             raise

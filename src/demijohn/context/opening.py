@@ -10,9 +10,14 @@ from __future__ import annotations
 import contextvars
 import threading
 from collections.abc import Callable, Coroutine
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    ExitStack,
+)
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 from .ending import END_TIMEOUT
 from .errors import outside_caller
@@ -45,7 +50,7 @@ class Opened:
     """
 
     __slots__ = (
-        *("_around", "_code", "_entered", "_line", "_source"),
+        *("_around", "_code", "_entered", "_entered_async", "_line", "_source"),
         *("context", "declared", "events", "loop", "number", "since", "thread", "value"),
     )
 
@@ -58,9 +63,11 @@ class Opened:
         # One that outlives the context in which it was opened must not keep that alive.
         empty = around is not None
         self.context = contextvars.Context() if empty else contextvars.copy_context()
-        # Makes the `with` block in which it is opened, or closed (True), if it has one.
+        # Makes the block in which it is opened, or closed (True), if it has one: for `with`, and
+        # for `async with` where it is async.
         self._around = around
         self._entered: AbstractContextManager[Any] | None = None
+        self._entered_async: AbstractAsyncContextManager[Any] | None = None
         #: The events of its transaction, where its declaration has that hook.
         self.events: Any = None
         #: The running event loop, for an async one.
@@ -120,19 +127,39 @@ class Opened:
         import asyncio
 
         self.loop = asyncio.get_running_loop()
-        declared = self.declared
-        source = async_source(declared, self.context.run(declared.function))
-        task = self._task(source.start())
+        task = self._task(self._start_async())
         try:
-            self.value = await task
-            self._source = source
+            self._source, self.value = await task
         except BaseException:
             # A cancel may reach this task when the start is done already.
             if not task.done():
                 task.cancel()
             elif not task.cancelled() and task.exception() is None:
-                self._source = source
+                self._source, self.value = task.result()
             raise
+
+    async def _start_async(self) -> tuple[Source, Any]:
+        if self._around is None:
+            return await self._started_async()
+        block = cast("AbstractAsyncContextManager[Any]", self._around(False))
+        await block.__aenter__()
+        try:
+            started = await self._started_async()
+        except BaseException as error:
+            await block.__aexit__(type(error), error, error.__traceback__)
+            raise
+        self._entered_async = block
+        return started
+
+    async def _started_async(self) -> tuple[Source, Any]:
+        source = async_source(self.declared, self.declared.function())
+        return source, await source.start()
+
+    async def leave_async(self) -> None:
+        """`leave`, for one that `open_async` opened."""
+        entered, self._entered_async = self._entered_async, None
+        if entered is not None:
+            await self._task(entered.__aexit__(None, None, None))
 
     def end(self, exc: BaseException | None) -> Any:
         """Its real end: the code after the `yield` runs, or `exc` is raised there."""
@@ -145,7 +172,7 @@ class Opened:
     def _close(self, how: str, *args: Any) -> Any:
         source, self._source = self._source, None
         if self.declared.is_async:
-            return self._close_async(getattr(source, how)(*args))
+            return self._close_async(self._closed_async(getattr(source, how)(*args)))
         return self.context.run(self._close_around, getattr(source, how), args)
 
     def _close_around(self, close: Callable[..., None], args: tuple[Any, ...]) -> None:
@@ -161,6 +188,17 @@ class Opened:
                         close(*args)
         finally:
             self._over()
+
+    async def _closed_async(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        if self._around is None:
+            await coroutine
+            return
+        async with AsyncExitStack() as block:
+            try:
+                await block.enter_async_context(cast("Any", self._around(True)))
+            finally:
+                # Where that fails, it is closed all the same.
+                await coroutine
 
     async def _close_async(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Await a close to its end: a cancel waits for it, `END_TIMEOUT` seconds at most."""

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from .callbacks import TransactionEvents
 from .errors import outside_message
+from .held import Holdings
 from .opening import Declared, Opened
 from .proxy import Proxy
 from .unit import callbacks_of, holdings_of
@@ -75,15 +76,8 @@ class Resource(Declared):
             )
         self.lifetime: Lifetime = lifetime
         self.is_async = _is_async(function)
-        if lifetime == "app":
-            if self.is_async:
-                raise TypeError(
-                    f"The {self} is async: it belongs to one event loop, not to an application."
-                )
-            if transaction is not None:
-                raise TypeError(
-                    f"The {self} has lifetime='app': a transaction belongs to one context."
-                )
+        if lifetime == "app" and transaction is not None:
+            raise TypeError(f"The {self} has lifetime='app': a transaction belongs to one context.")
         #: Finds what holds it for the calling code.
         self.find = finder(lifetime)
         self.transaction = transaction
@@ -123,18 +117,31 @@ class Resource(Declared):
         if fake is not None:
             return fake.value
         ended = partial(self._ended, ctx)
-        held = holdings_of(ctx, ended)
-        opened = await held.take_async(self, ended, self._wired_to(ctx))
-        if ctx.ended and held.give_back(opened):
-            await opened.release()
-            raise ended()
+        if self.lifetime == "app":
+            if ctx.ended:
+                raise ended()
+            scope = ctx.scope
+            scope.watch()
+            await _drop_of_closed_loop(scope.held, self)
+            opened = await scope.held.take_async(self, ended, None, scope.around)
+        else:
+            held = holdings_of(ctx, ended)
+            opened = await held.take_async(self, ended, self._wired_to(ctx))
+            if ctx.ended and held.give_back(opened):
+                await opened.release()
+                raise ended()
         import asyncio
 
         if opened.loop is not asyncio.get_running_loop():
+            way_out = (
+                "It needs a server with one loop, which ASGI servers have."
+                if self.lifetime == "app"
+                else "Give it back there by `async with released():`, or have the code run in a"
+                " context of its own."
+            )
             raise RuntimeError(
                 f"The {opened} belongs to the event loop on which it was opened, and this code runs"
-                " on another. Give it back there by `async with released():`, or have the code run"
-                " in a context of its own."
+                f" on another. {way_out}"
             )
         return opened.value
 
@@ -191,6 +198,13 @@ class Resource(Declared):
     def is_dirty(self, opened: Opened) -> bool:
         """Whether a release would lose work."""
         return self.dirty is not None and bool(self.dirty(opened.value))
+
+
+async def _drop_of_closed_loop(held: Holdings, resource: Resource) -> None:
+    """Give up what was opened on a loop that is closed: it is opened anew."""
+    opened = held.opened.get(resource)
+    if opened is not None and opened.loop.is_closed() and held.give_back(opened):
+        await opened.release()
 
 
 def _is_async(function: Any) -> bool:
