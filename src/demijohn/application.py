@@ -23,6 +23,7 @@ from .framework.templates import _default_template_ctx_processor
 from .framework.wrappers import Response
 from .serve import dev
 from .serve.guesses import double_callable, refuse_rsgi
+from .serve.stopping import Stopping, stopping_of
 from .serve.wsgi import wsgi_app as serve_wsgi
 from .testing.client import EnvironBuilder, FlaskClient
 from .testing.runner import FlaskCliRunner
@@ -30,6 +31,7 @@ from .testing.runner import FlaskCliRunner
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+    from .serve.lifespan import Serving
     from .testing.async_client import AsyncClient
 
 
@@ -132,6 +134,29 @@ class Demijohn(AppBase):
 
     def __rsgi__(self, scope: Any, protocol: Any) -> Coroutine[Any, Any, None]:
         return refuse_rsgi(self, scope, protocol)
+
+    @property
+    def stopping(self) -> Stopping:
+        """Whether this process has begun to stop serving: `while not current_app.stopping:`.
+
+        For loops of your own, `stopping.wait(seconds)` in a thread and `await
+        stopping.wait_async()` in a task.
+        """
+        return stopping_of(self)
+
+    def serving(self) -> Serving:
+        """The application as it is served: `with app.serving():`, `async with app.serving():`.
+
+        `before_serving` and `while_serving` functions run when the block is entered; at its end
+        `after_serving` functions and the rest of the `while_serving` ones do, and resources of
+        lifetime `app` are closed. For tests, and around a WSGI server, which does no such thing. On
+        the main thread SIGTERM and SIGINT begin the `stopping`. Raises what they raise.
+        """
+        # Not at import time, as it loads asyncio.
+        from .serve.asgi import threads_of
+        from .serve.lifespan import Serving
+
+        return Serving(self, threads_of(self))
 
     def run(
         self,

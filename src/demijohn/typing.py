@@ -25,6 +25,7 @@ __all__ = [
     "ResponseReturnValue",
     "ResponseValue",
     "RouteCallable",
+    "ServingCallable",
     "ShellContextProcessorCallable",
     "TeardownCallable",
     "TemplateContextProcessorCallable",
@@ -33,6 +34,7 @@ __all__ = [
     "TemplateTestCallable",
     "URLDefaultCallable",
     "URLValuePreprocessorCallable",
+    "WhileServingCallable",
 ]
 
 #: What an ASGI server calls: `await app(scope, receive, send)`.
@@ -89,6 +91,10 @@ BeforeRequestCallable: t.TypeAlias = (
     cabc.Callable[[], ResponseReturnValue | None]
     | cabc.Callable[[], cabc.Awaitable[ResponseReturnValue | None]]
 )
+ServingCallable: t.TypeAlias = cabc.Callable[[], object]
+WhileServingCallable: t.TypeAlias = cabc.Callable[
+    [], cabc.Iterator[t.Any] | cabc.AsyncIterator[t.Any]
+]
 ShellContextProcessorCallable: t.TypeAlias = cabc.Callable[[], dict[str, t.Any]]
 TeardownCallable: t.TypeAlias = (
     cabc.Callable[[BaseException | None], None]

@@ -5,6 +5,7 @@ What happens in a request is in `app_base`.
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import sys
@@ -38,10 +39,12 @@ from .paths import auto_instance_path
 from .scaffold import (
     F,
     Scaffold,
+    T_serving,
     T_teardown,
     T_template_filter,
     T_template_global,
     T_template_test,
+    T_while_serving,
     setupmethod,
 )
 from .templates import DispatchingJinjaLoader, _default_template_ctx_processor
@@ -136,6 +139,10 @@ class AppSetup(Scaffold):
             Callable[[Exception, str, dict[str, Any]], str | None]
         ] = []
         self.teardown_appcontext_funcs: list[ft.TeardownCallable] = []
+        #: What runs once a server process, in the order of registration.
+        self.before_serving_funcs: list[ft.ServingCallable] = []
+        self.after_serving_funcs: list[ft.ServingCallable] = []
+        self.while_serving_funcs: list[ft.WhileServingCallable] = []
         self.shell_context_processors: list[ft.ShellContextProcessorCallable] = []
         #: Registered name -> blueprint, in the order of registration.
         self.blueprints: dict[str, Blueprint] = {}
@@ -319,6 +326,37 @@ class AppSetup(Scaffold):
     def teardown_appcontext(self, f: T_teardown) -> T_teardown:
         """Call `f(exc)` at the end of each application context."""
         self.teardown_appcontext_funcs.append(f)
+        return f
+
+    @setupmethod
+    def before_serving(self, f: T_serving) -> T_serving:
+        """Call `f()` once in each server process, before it serves its first request.
+
+        Sync or async; each in an application context of its own. An error keeps the server from
+        starting.
+        """
+        self.before_serving_funcs.append(f)
+        return f
+
+    @setupmethod
+    def after_serving(self, f: T_serving) -> T_serving:
+        """Call `f()` once in each server process that began to serve, after its last request."""
+        self.after_serving_funcs.append(f)
+        return f
+
+    @setupmethod
+    def while_serving(self, f: T_while_serving) -> T_while_serving:
+        """Run a generator function, sync or async, around the serving of each server process.
+
+        Up to its `yield` before the first request, from there on after the last one, in one
+        application context and one task. Raises `TypeError` for a coroutine function.
+        """
+        if inspect.iscoroutinefunction(inspect.unwrap(f)):
+            raise TypeError(
+                f"{getattr(f, '__name__', f)!r} is a coroutine function: write `yield` between what"
+                " it does before the serving and after it, or register it with `before_serving`."
+            )
+        self.while_serving_funcs.append(f)
         return f
 
     @setupmethod

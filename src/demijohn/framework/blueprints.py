@@ -22,6 +22,7 @@ from .scaffold import (
     T_after_request,
     T_before_request,
     T_error_handler,
+    T_serving,
     T_teardown,
     T_template_context_processor,
     T_template_filter,
@@ -29,6 +30,7 @@ from .scaffold import (
     T_template_test,
     T_url_defaults,
     T_url_value_preprocessor,
+    T_while_serving,
     setupmethod,
 )
 from .sites import Site, registering_at
@@ -382,6 +384,24 @@ class Blueprint(Scaffold):
     def teardown_app_request(self, f: T_teardown) -> T_teardown:
         """`teardown_request` for every request of the app."""
         self.record_once(lambda state: _for_all(state.app.teardown_request_funcs).append(f))
+        return f
+
+    @setupmethod
+    def before_app_serving(self, f: T_serving) -> T_serving:
+        """`before_serving` of the app."""
+        self.record_once(lambda state: state.app.before_serving(f))
+        return f
+
+    @setupmethod
+    def after_app_serving(self, f: T_serving) -> T_serving:
+        """`after_serving` of the app."""
+        self.record_once(lambda state: state.app.after_serving(f))
+        return f
+
+    @setupmethod
+    def while_app_serving(self, f: T_while_serving) -> T_while_serving:
+        """`while_serving` of the app."""
+        self.record_once(lambda state: state.app.while_serving(f))
         return f
 
     @setupmethod

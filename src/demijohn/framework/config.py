@@ -61,6 +61,10 @@ Sizes are in bytes."""
 DEADLINE: Final = "REQUEST_DEADLINE"
 """The key of how long a request may take, in seconds; None or no key for no limit."""
 
+END: Final = "END_TIMEOUT"
+"""The key of how long the end of a request, or of the serving, may go on after it was cancelled, in
+seconds; no key for `context.ending.END_TIMEOUT`."""
+
 _NO_PYFILE: Final = frozenset({errno.ENOENT, errno.EISDIR, errno.ENOTDIR})
 # Flask's `from_file` does not forgive a path that leads through a file (ENOTDIR).
 _NO_FILE: Final = frozenset({errno.ENOENT, errno.EISDIR})

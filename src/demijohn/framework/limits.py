@@ -13,9 +13,10 @@ from typing import Any
 from werkzeug.exceptions import HTTPException, InternalServerError, ServiceUnavailable
 
 from ..context.cancel import moment_after
+from ..context.ending import END_TIMEOUT
 from ..context.errors import Cancelled, DeadlineExceeded
 from ..http.watch import tell
-from .config import DEADLINE
+from .config import DEADLINE, END
 from .matching import Matcher
 
 _UNSET: Any = object()
@@ -70,6 +71,12 @@ def take_options(options: dict[str, Any]) -> dict[str, Any]:
     if taken.get("on_disconnect", "continue") not in ("continue", "cancel"):
         raise ValueError(f"on_disconnect={taken['on_disconnect']!r}: say 'continue' or 'cancel'.")
     return taken
+
+
+def end_timeout(app: Any) -> float:
+    """How long an end of the application's may go on after it was cancelled, in seconds."""
+    limit = seconds(app.config.get(END), END)
+    return END_TIMEOUT if limit is None else limit
 
 
 def seconds(value: Any, name: str) -> float | None:

@@ -28,6 +28,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 T_after_request = TypeVar("T_after_request", bound=ft.AfterRequestCallable[Any])
 T_before_request = TypeVar("T_before_request", bound=ft.BeforeRequestCallable)
 T_error_handler = TypeVar("T_error_handler", bound=ft.ErrorHandlerCallable)
+T_serving = TypeVar("T_serving", bound=ft.ServingCallable)
+T_while_serving = TypeVar("T_while_serving", bound=ft.WhileServingCallable)
 T_teardown = TypeVar("T_teardown", bound=ft.TeardownCallable)
 T_template_context_processor = TypeVar(
     "T_template_context_processor", bound=ft.TemplateContextProcessorCallable

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .asgi_exchange import Receive, Send
 from .asgi_http import serve_http
 from .guesses import refuse_rsgi, refuse_wsgi
+from .lifespan import serve_lifespan
 from .threads import Threads
 
 SYNC_THREADS, STREAM_THREADS = 40, 1000
@@ -47,6 +48,9 @@ class ASGIApp:
 
     async def _serve(self, scope: Any, receive: Receive, send: Send) -> None:
         app = self._app
+        if scope["type"] == "lifespan":
+            await serve_lifespan(app, threads_of(app), scope, receive, send)
+            return
         if scope["type"] != "http":
             raise NotImplementedError(f"This application serves no {scope['type']!r} scopes.")
         await serve_http(app, threads_of(app), scope, receive, send)

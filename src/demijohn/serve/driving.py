@@ -16,8 +16,8 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from ..context.cancel import error_for
-from ..context.ending import END_TIMEOUT
 from ..framework.handing import Ask, Call, Outside
+from ..framework.limits import end_timeout
 from .threads import Lease, Limit, Threads
 
 T = TypeVar("T")
@@ -349,6 +349,10 @@ class _Visit:
                 pass
             del outcome
 
+    def __str__(self) -> str:
+        calls = self._steps._calls or self._order
+        return getattr(calls.function, "__qualname__", None) or repr(calls.function)
+
     def _finish(self, outcome: _Outcome) -> None:
         self.outcome = outcome
         if self.waiter is not None and not self.waiter.done():
@@ -356,7 +360,9 @@ class _Visit:
 
 
 async def _shielded(steps: _Steps[T], ctx: Any) -> T:
-    """Await an end in a task of its own; a cancel waits for it, `END_TIMEOUT` seconds at most."""
+    """Await an end in a task of its own; a cancel waits for it, `END_TIMEOUT` seconds at most.
+
+    That is the configuration's, of the application of `ctx`."""
 
     async def end() -> T:
         return await steps
@@ -364,6 +370,7 @@ async def _shielded(steps: _Steps[T], ctx: Any) -> T:
     task = asyncio.ensure_future(end())
     cancelled: asyncio.CancelledError | None = None
     until: float | None = None
+    limit = end_timeout(ctx.app)
     loop = asyncio.get_running_loop()
     try:
         while not task.done():
@@ -371,7 +378,7 @@ async def _shielded(steps: _Steps[T], ctx: Any) -> T:
             if left is not None and left <= 0:
                 _logger.error(
                     "The end of %r was not over %s s after it was cancelled, and is given up: %s",
-                    *(ctx, END_TIMEOUT, steps.doing()),
+                    *(ctx, limit, steps.doing()),
                 )
                 task.cancel()
                 await asyncio.wait([task], timeout=1)
@@ -380,7 +387,7 @@ async def _shielded(steps: _Steps[T], ctx: Any) -> T:
                 await asyncio.wait([task], timeout=left)
             except asyncio.CancelledError as error:
                 cancelled = error
-                until = until or loop.time() + END_TIMEOUT
+                until = until or loop.time() + limit
         if cancelled is None:
             return task.result()
         raise cancelled

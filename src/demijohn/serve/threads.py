@@ -73,13 +73,14 @@ class Limit:
 class Worker:
     """One thread, and what it is to do next."""
 
-    __slots__ = ("_job", "_wake", "busy", "gone", "name")
+    __slots__ = ("_doing", "_job", "_wake", "busy", "gone", "name")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.busy = False
         self.gone = False
         self._job: Callable[[], object] | None = None
+        self._doing: Callable[[], object] | None = None
         self._wake = threading.Semaphore(0)
         # In an empty Context, on every CPython: what it runs brings its own.
         Context().run(threading.Thread(target=self._run, name=name, daemon=True).start)
@@ -102,9 +103,15 @@ class Worker:
             job, self._job = self._job, None
             if job is None:
                 return
+            self._doing = job
             job()
             # Nothing of the last request stays while the thread waits for the next.
-            del job
+            job = self._doing = None
+
+    def __str__(self) -> str:
+        """What runs there, by the object whose method does it."""
+        doing = self._doing
+        return f"{getattr(doing, '__self__', doing)} in thread {self.name}"
 
 
 class Threads:
@@ -131,9 +138,9 @@ class Threads:
         return Lease(self)
 
     def running(self) -> list[str]:
-        """The names of the threads that run something at this moment."""
+        """What runs at this moment, in which thread."""
         with self._lock:
-            return [worker.name for worker in self._kept.values() if worker.busy]
+            return [str(worker) for worker in self._kept.values() if worker.busy]
 
     def take(self, lease: Lease) -> Worker:
         """The worker that a request keeps from now on."""

@@ -1,0 +1,273 @@
+"""Stopping: what goes on for long is told that this process is about to end.
+
+`Stopping` keeps who is to be told; `heard` listens to the signals of a process. What is done about
+it is each edge's: an event stream ends, a WebSocket is closed, a request in flight completes.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import Context
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+SHUTDOWN = "shutdown"
+"""The reason of what is cancelled because its server stops."""
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+AGAIN = 0.05
+"""Seconds within which a signal that comes again is the same one: a wrapper passed it on that the
+process had already."""
+
+
+class Stopping:
+    """Whether this process has begun to stop serving an application; true from then on.
+
+    Its methods may be called from every thread.
+    """
+
+    def __init__(self) -> None:
+        # Reentrant: the garbage collector may run anybody's code while its thread is inside.
+        self._lock = threading.RLock()
+        self._reason: str | None = None
+        # What is told -> the event loop on which it is.
+        self._told: dict[_Told, Any] = {}
+
+    @property
+    def begun(self) -> bool:
+        """Whether the process has begun to stop."""
+        return self._reason is not None
+
+    def __bool__(self) -> bool:
+        return self._reason is not None
+
+    @property
+    def reason(self) -> str | None:
+        """Why it stops, "shutdown" unless `begin` was told otherwise; None before that."""
+        return self._reason
+
+    def begin(self, reason: str = SHUTDOWN) -> bool:
+        """Begin to stop: tell everybody who asked to be told. Whether this call did.
+
+        Who embeds a server without signals calls this before stopping it. Not from a signal
+        handler: what it interrupted may hold a lock of an event loop's or of a callback's.
+        """
+        with self._lock:
+            if self._reason is not None:
+                return False
+            self._reason = reason
+            told = list(self._told.items())
+        for one, loop in told:
+            self._tell(one, loop)
+        return True
+
+    def renew(self) -> None:
+        """The application is served anew: it has not begun to stop."""
+        with self._lock:
+            self._reason = None
+
+    @contextmanager
+    def told(self, callback: Callable[[], object]) -> Iterator[None]:
+        """Have `callback()` called when the process begins to stop, within the block.
+
+        On the event loop that runs where the block is entered, soon; without one on the thread that
+        begins the stop. At once, where it has begun already. It must not raise.
+        """
+        one = _Told(callback)
+        with self._lock:
+            begun = self.begun
+            if not begun:
+                self._told[one] = _running_loop()
+        if begun:
+            callback()
+        try:
+            yield
+        finally:
+            one.callback = None
+            with self._lock:
+                self._told.pop(one, None)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the process begins to stop, for at most `timeout` seconds; whether it has.
+
+        For threads: on an event loop, `await wait_async()`.
+        """
+        event = threading.Event()
+        one = _Told(event.set)
+        with self._lock:
+            if self.begun:
+                return True
+            self._told[one] = None
+        try:
+            event.wait(timeout)
+        finally:
+            with self._lock:
+                self._told.pop(one, None)
+        return self.begun
+
+    async def wait_async(self) -> None:
+        """The same for a task, without an end: put `asyncio.timeout` around it."""
+        import asyncio
+
+        begun = asyncio.Event()
+        with self.told(begun.set):
+            await begun.wait()
+
+    def _tell(self, one: _Told, loop: Any) -> None:
+        if loop is None:
+            one()
+            return
+        try:
+            # In an empty Context: that of who begins the stop is none of its business.
+            loop.call_soon_threadsafe(one, context=Context())
+        except RuntimeError:
+            pass  # the loop is closed: nothing goes on there
+
+
+class _Told:
+    """A callback, until nobody waits for it any more."""
+
+    __slots__ = ("callback",)
+
+    def __init__(self, callback: Callable[[], object]) -> None:
+        self.callback: Callable[[], object] | None = callback
+
+    def __call__(self) -> None:
+        callback = self.callback
+        if callback is not None:
+            callback()
+
+
+def stopping_of(app: Any) -> Stopping:
+    """An application's `Stopping` in this process; made at the first call."""
+    known: dict[str, Any] = vars(app)
+    if "_stopping" not in known:
+        known.setdefault("_stopping", Stopping())
+    stopping: Stopping = known["_stopping"]
+    return stopping
+
+
+def _running_loop() -> Any:
+    asyncio = sys.modules.get("asyncio")
+    return None if asyncio is None else asyncio._get_running_loop()
+
+
+# -- event streams ----------------------------------------------------------------------------
+
+
+def last_words(sent: bytes, retry: int) -> bytes:
+    """What ends an event stream whose last bytes were `sent`: the client is to come back.
+
+    `retry` is in milliseconds. Nothing in the middle of an event: the client would take the half
+    for a whole one, and drops it as it is.
+    """
+    between = not sent or sent.endswith((b"\n\n", b"\r\r", b"\r\n\r\n"))
+    return b"retry: %d\n\n" % retry if between else b""
+
+
+# -- signals ----------------------------------------------------------------------------------
+
+
+@contextmanager
+def heard(begin: Callable[[], object]) -> Iterator[None]:
+    """Within the block, have `begin()` called at the first SIGTERM or SIGINT.
+
+    Whoever handled the signal before handles it too. The same signal again ends the process at
+    once, as that signal does, unless this process is a worker: then its main process decides.
+
+    A signal that nobody handles, or that is ignored, is left alone, and outside of the main thread
+    all are. `begin` is called by a signal handler: it must take no lock.
+    """
+    handlers = []
+    if threading.current_thread() is threading.main_thread():
+        for number in SIGNALS:
+            previous = signal.getsignal(number)
+            # What has its default ends the process on the spot: nobody is left to be told.
+            if callable(previous):
+                handlers.append(_Handler(number, previous, begin))
+                signal.signal(number, handlers[-1])
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.remove()
+
+
+class _Handler:
+    """Stands before another handler of a signal."""
+
+    def __init__(
+        self,
+        number: signal.Signals,
+        previous: Callable[[int, FrameType | None], Any],
+        begin: Callable[[], object],
+    ) -> None:
+        self._number = number
+        self._previous = previous
+        self._begin = begin
+        self._first: float | None = None
+        self._over = False
+        # Python's own raises KeyboardInterrupt each time, which is an end, too.
+        self._ends = previous is not signal.default_int_handler and not _is_worker()
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if not self._over:
+            now = monotonic()
+            if self._first is None:
+                self._first = now
+                self._begin()
+            elif self._ends and now - self._first > AGAIN:
+                end_at_once(number)
+        self._previous(number, frame)
+
+    def remove(self) -> None:
+        """Put the other one back; where somebody stands before this one, do no more than pass on
+        to it."""
+        self._over = True
+        on_top: object = signal.getsignal(self._number)
+        if on_top is self and threading.current_thread() is threading.main_thread():
+            signal.signal(self._number, self._previous)
+
+
+def end_at_once(number: int) -> None:
+    """End this process as a signal does that nobody handles: no functions at exit, no traceback."""
+    line = f"{signal.Signals(number).name} again: this process ends at once.\n"
+    try:
+        os.write(2, line.encode())
+    except OSError:
+        pass  # nobody reads any more
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+def _is_worker() -> bool:
+    """Whether another process started this one to serve, and stops it.
+
+    Such a worker may get one stop twice: from the terminal or the service manager, and from that
+    process.
+    """
+    multiprocessing = sys.modules.get("multiprocessing")
+    if multiprocessing is not None and multiprocessing.parent_process() is not None:
+        return True
+    return "gunicorn.arbiter" in sys.modules
+
+
+def told_by_main_process() -> Callable[[], bool] | None:
+    """What asks whether the main process has told this worker to stop, where no signal does.
+
+    Hypercorn's workers share an event with their main process, which they ask every 0.1 s.
+    """
+    multiprocessing = sys.modules.get("multiprocessing")
+    if multiprocessing is None or "hypercorn" not in sys.modules:
+        return None
+    arguments = getattr(multiprocessing.current_process(), "_kwargs", None) or {}
+    is_set: Callable[[], bool] | None = getattr(arguments.get("shutdown_event"), "is_set", None)
+    return is_set
