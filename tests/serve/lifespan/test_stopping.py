@@ -1,0 +1,308 @@
+"""Telling what goes on for long that the process stops; hearing the signals for that."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lifespan_kit import WAIT, Site, by_server
+
+import demijohn
+from demijohn import current_app
+from demijohn.serve.stopping import SIGNALS, Stopping, heard, last_words, stopping_of
+
+SOURCE = Path(demijohn.__file__).parent.parent
+
+
+@pytest.fixture
+def stopping() -> Stopping:
+    return Stopping()
+
+
+def test_begins_once(stopping: Stopping) -> None:
+    """A stop begins once, and the first reason stays; until it is renewed."""
+    assert not stopping and not stopping.begun and stopping.reason is None
+    assert stopping.begin()
+    assert not stopping.begin("other")
+    assert stopping and stopping.begun and stopping.reason == "shutdown"
+    stopping.renew()
+    assert not stopping and stopping.begin("other") and stopping.reason == "other"
+
+
+def test_told_without_a_loop(stopping: Stopping) -> None:
+    """Who has no event loop is told on the thread that begins the stop, within the block only."""
+    told: list[str] = []
+    with stopping.told(lambda: told.append(threading.current_thread().name)):
+        with stopping.told(lambda: told.append("never")):
+            pass
+        thread = threading.Thread(target=stopping.begin, name="begins")
+        thread.start()
+        thread.join()
+    assert told == ["begins"]
+
+
+def test_told_at_once(stopping: Stopping) -> None:
+    """Who asks after the stop has begun is told at once."""
+    told: list[int] = []
+    stopping.begin()
+    with stopping.told(lambda: told.append(1)):
+        assert told == [1]
+
+
+def test_told_on_its_loop(stopping: Stopping) -> None:
+    """Who has an event loop is told there, in an empty Context, and not after its block."""
+    told: list[object] = []
+    app = Site()
+
+    async def main() -> None:
+        def note() -> None:
+            told.append((asyncio.get_running_loop(), bool(current_app)))
+
+        here = asyncio.get_running_loop()
+        with stopping.told(note):
+            with stopping.told(lambda: told.append("late")):
+
+                def begin() -> None:
+                    with app.app_context():
+                        stopping.begin()
+
+                thread = threading.Thread(target=begin)
+                thread.start()
+                thread.join()
+                assert told == []
+            while not told:
+                await asyncio.sleep(0)
+        assert told == [(here, False)]
+
+    asyncio.run(main())
+
+
+def test_a_closed_loop(stopping: Stopping) -> None:
+    """A loop that was closed keeps nobody else from being told."""
+    told: list[int] = []
+    first = stopping.told(lambda: told.append(1))
+
+    async def main() -> None:
+        first.__enter__()
+
+    asyncio.run(main())
+    with stopping.told(lambda: told.append(2)):
+        stopping.begin()
+    assert told == [2]
+    first.__exit__(None, None, None)
+
+
+def test_waiting(stopping: Stopping) -> None:
+    """Threads and tasks can wait for the stop; a time that is over says that it has not begun."""
+    assert stopping.wait(0) is False
+
+    async def main() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.001):
+                await stopping.wait_async()
+        thread = threading.Thread(target=stopping.begin)
+        task = asyncio.create_task(stopping.wait_async())
+        await asyncio.sleep(0)
+        thread.start()
+        assert stopping.wait(WAIT) is True
+        await task
+        await stopping.wait_async()
+
+    asyncio.run(main())
+    assert stopping.wait() is True
+    assert stopping._told == {}
+
+
+def test_one_an_application() -> None:
+    """Each application has one, the same for all who ask."""
+    app, other = Site(), Site()
+    assert app.stopping is stopping_of(app) is app.stopping is not other.stopping
+    with app.app_context():
+        assert current_app.stopping is app.stopping
+
+
+@pytest.mark.parametrize(
+    ("sent", "words"),
+    [
+        (b"", b"retry: 1500\n\n"),
+        (b"data: 1\n\n", b"retry: 1500\n\n"),
+        (b"data: 1\r\n\r\n", b"retry: 1500\n\n"),
+        (b"data: 1\n", b""),
+        (b"data: 1", b""),
+    ],
+)
+def test_last_words(sent: bytes, words: bytes) -> None:
+    """An event stream ends with `retry` between two events, and with nothing within one."""
+    assert last_words(sent, 1500) == words
+
+
+# -- signals ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def noted() -> Iterator[list[Any]]:
+    """What handlers of SIGTERM and SIGINT note; they are the process's within the test."""
+    calls: list[Any] = []
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number in SIGNALS:
+        signal.signal(number, lambda number, frame: calls.append(number))
+    yield calls
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_heard_besides_the_handler(noted: list[Any]) -> None:
+    """Within the block the first signal is heard, and whoever handled signals before gets each;
+    afterwards their handlers are in place again."""
+    before = [signal.getsignal(number) for number in SIGNALS]
+    with heard(lambda: noted.append("begin")):
+        for number in SIGNALS:
+            signal.raise_signal(number)
+            assert noted == ["begin", number]
+            noted.clear()
+    assert [signal.getsignal(number) for number in SIGNALS] == before
+    signal.raise_signal(signal.SIGTERM)
+    assert noted == [signal.SIGTERM]
+
+
+def test_somebody_above(noted: list[Any]) -> None:
+    """A handler that was installed later stays when the block ends, and what is below it still
+    gets what it passes on."""
+    with heard(lambda: noted.append("begin")):
+        below: Any = signal.getsignal(signal.SIGTERM)
+
+        def above(number: int, frame: Any) -> None:
+            noted.append("above")
+            below(number, frame)
+
+        signal.signal(signal.SIGTERM, above)
+    assert signal.getsignal(signal.SIGTERM) is above
+    signal.raise_signal(signal.SIGTERM)
+    assert noted == ["above", signal.SIGTERM]
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_DFL, signal.SIG_IGN])
+def test_what_nobody_handles_is_left_alone(noted: list[Any], handler: Any) -> None:
+    """A signal that is ignored, or ends the process on the spot, is not touched."""
+    signal.signal(signal.SIGTERM, handler)
+    with heard(lambda: None):
+        assert signal.getsignal(signal.SIGTERM) is handler
+        assert signal.getsignal(signal.SIGINT) is not handler
+
+
+def test_python_own_handler(noted: list[Any]) -> None:
+    """Ctrl-C still raises `KeyboardInterrupt`, each time."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with heard(lambda: noted.append("begin")):
+        for _ in range(3):
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+    assert noted == ["begin"]
+
+
+def test_on_another_thread(noted: list[Any]) -> None:
+    """Outside of the main thread no handler is installed."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    def block() -> None:
+        with heard(lambda: None):
+            noted.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=block)
+    thread.start()
+    thread.join()
+    assert noted == [before]
+
+
+async def signalled(app: Any, entered: Callable[[], Any], noted: list[Any]) -> None:
+    told = asyncio.Event()
+    async with entered():
+        with app.stopping.told(told.set):
+            assert not app.stopping
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.wait_for(told.wait(), WAIT)
+        assert app.stopping and noted == [signal.SIGTERM]
+
+
+@pytest.mark.parametrize("by", ["server", "serving"])
+def test_a_loop_is_told_of_a_signal(noted: list[Any], by: str) -> None:
+    """While an application is served, a signal tells tasks of its loop, and the server gets it."""
+    app = Site()
+    before = signal.getsignal(signal.SIGTERM)
+    asyncio.run(signalled(app, app.serving if by == "serving" else lambda: by_server(app), noted))
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_handlers_of_a_loop(noted: list[Any]) -> None:
+    """A handler that the server gave its event loop is called as well."""
+    app = Site()
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        called = asyncio.Event()
+        loop.add_signal_handler(signal.SIGTERM, called.set)
+        noted.append(signal.SIGTERM)
+        await signalled(app, lambda: by_server(app), noted)
+        await asyncio.wait_for(called.wait(), WAIT)
+        loop.remove_signal_handler(signal.SIGTERM)
+
+    asyncio.run(main())
+
+
+def test_a_block_of_a_thread(noted: list[Any]) -> None:
+    """`with app.serving():` on the main thread has its signals begin the stop."""
+    app = Site()
+    with app.serving():
+        signal.raise_signal(signal.SIGTERM)
+        assert app.stopping.wait(WAIT)
+    assert noted == [signal.SIGTERM]
+
+
+TWICE = """
+import atexit, signal
+from demijohn.serve import stopping
+
+atexit.register(print, "at exit")
+signal.signal(signal.{name}, lambda number, frame: print("handled", flush=True))
+with stopping.heard(lambda: print("begun", flush=True)):
+    signal.raise_signal(signal.{name})
+    stopping.AGAIN = 1000
+    signal.raise_signal(signal.{name})
+    stopping.AGAIN = -1
+    signal.raise_signal(signal.{name})
+    print("goes on")
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_second_signal(name: str) -> None:
+    """The same signal again ends the process at once, as that signal does, with one line; one that
+    comes in the same moment is taken for the first."""
+    done = subprocess.run(
+        [sys.executable, "-c", TWICE.format(name=name)],
+        capture_output=True,
+        text=True,
+        timeout=WAIT,
+        env={"PYTHONPATH": str(SOURCE)},
+    )
+    assert done.returncode == -getattr(signal, name)
+    assert done.stdout.split() == ["begun", "handled", "handled"]
+    assert done.stderr == f"{name} again: this process ends at once.\n"
+
+
+def test_a_second_signal_of_a_worker(noted: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a worker the main process decides: its signals are passed on, however many."""
+    monkeypatch.setattr("demijohn.serve.stopping._is_worker", lambda: True)
+    monkeypatch.setattr("demijohn.serve.stopping.AGAIN", -1)
+    with heard(lambda: noted.append("begin")):
+        for _ in range(3):
+            signal.raise_signal(signal.SIGTERM)
+    assert noted == ["begin", *[signal.SIGTERM] * 3]
