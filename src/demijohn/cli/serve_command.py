@@ -7,19 +7,19 @@ server's command (commands.py).
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from demijohn.cli.discover import NoAppException, ScriptInfo, pass_script_info
 from demijohn.framework.config import get_debug_flag
 from demijohn.serve.addresses import AddressError
-from demijohn.serve.production import (
-    MISSING,
-    Options,
-    default_threads,
-    server_installed,
-    try_load,
-)
+from demijohn.serve.production import MISSING, Options, server_installed, try_load
+
+if TYPE_CHECKING:
+    from demijohn.serve.interface import Choice
 
 
 @click.command("serve", short_help="Run a production server.")
@@ -59,10 +59,18 @@ from demijohn.serve.production import (
     "--threads",
     "-t",
     type=click.IntRange(1),
-    default=default_threads,
-    show_default="twice the processors and one",
+    show_default="twice the processors and one; by ASGI, SYNC_THREADS of the app's configuration",
     envvar="DEMIJOHN_SERVE_THREADS",
-    help="Requests that one worker answers at a time.",
+    help="Requests that one worker answers at a time; by ASGI, sync functions that it runs.",
+)
+@click.option(
+    "--interface",
+    "-i",
+    type=click.Choice(["auto", "wsgi", "asgi"]),
+    default=Options.interface,
+    show_default=True,
+    envvar="DEMIJOHN_SERVE_INTERFACE",
+    help="How the app is called; 'auto' looks for what is async in it.",
 )
 @click.option(
     "--graceful-timeout",
@@ -89,7 +97,8 @@ from demijohn.serve.production import (
     "--check/--no-check",
     default=True,
     envvar="DEMIJOHN_SERVE_CHECK",
-    help="Load the app once in a process of its own before any worker starts.",
+    help="Load the app once in a process of its own before any worker starts. Without that, 'auto'"
+    " means WSGI.",
 )
 @pass_script_info
 def serve_command(
@@ -98,7 +107,8 @@ def serve_command(
     port: int,
     uds: str | None,
     workers: int,
-    threads: int,
+    threads: int | None,
+    interface: str,
     graceful_timeout: int,
     access_log: bool,
     access_log_format: str | None,
@@ -110,28 +120,35 @@ def serve_command(
     SIGHUP replaces the workers by new ones, with the app loaded afresh.
     """
     options = Options(
-        host, port, uds, workers, threads, graceful_timeout, access_log, access_log_format
+        *(host, port, uds, workers, threads, interface),
+        *(graceful_timeout, access_log, access_log_format),
     )
     if not server_installed():
         raise click.ClickException(MISSING)
     if get_debug_flag():
         _say("Debug mode is on: errors are not handled. 'run' is the command for development.")
-    if check:
-        _check(info)
-    from demijohn.serve.granian_server import serve  # not before: it imports Granian
+    # Not before: other commands need neither.
+    from demijohn.serve.granian_server import serve
+    from demijohn.serve.interface import choose, unseen
 
+    if check:
+        choice: Choice = _loaded(info, partial(choose, wanted=interface))
+    else:
+        choice = unseen(interface)
     try:
-        status = serve(info.load_app, options, _say)
+        status = serve(info.load_app, choice, options, _say)
     except AddressError as error:
         raise click.ClickException(str(error)) from None
     click.get_current_context().exit(status)
 
 
-def _check(info: ScriptInfo) -> None:
-    """End the command where the app cannot be loaded, as the other commands do."""
-    error = try_load(info.load_app)
+def _loaded(info: ScriptInfo, look: Callable[[Any], Any]) -> Any:
+    """What `look(app)` gives. Ends the command where the app cannot be loaded, as the other
+    commands do."""
+    tried = try_load(info.load_app, look)
+    error = tried.error
     if error is None:
-        return
+        return tried.found
     if error.kind == NoAppException.__name__:
         raise NoAppException(error.message)
     click.echo(error.trace, err=True, nl=False)

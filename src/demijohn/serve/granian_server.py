@@ -12,6 +12,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,11 +23,11 @@ from granian.constants import Interfaces
 from granian.log import LogLevels
 
 from .addresses import Address, claim
-from .production import Options, try_load
-from .worker import WorkerApp
+from .interface import Choice, Interface, choose
+from .production import Options, default_threads, try_load
+from .worker import ASGIWorker, Worker, WSGIWorker
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
     from granian.server.mp import MPServer as Server
 else:
     from granian.server import Server
@@ -51,36 +52,40 @@ _LOG_HANDLERS = {
 
 
 def serve(
-    load: Callable[[], WSGIApplication], options: Options, announce: Callable[[str], None]
+    load: Callable[[], Any], choice: Choice, options: Options, announce: Callable[[str], None]
 ) -> int:
     """Serve until SIGTERM or SIGINT; return the exit status.
 
     Arguments:
         load: gives the application; called in each worker. Picklable where processes are spawned.
+        choice: by which interface it is called.
         announce: called with lines for people: the address once connections are accepted there, a
             stop that begins, a reload that failed.
 
     Raises `AddressError` where nothing can listen.
     """
     with claim(options.host, options.port, options.uds) as address:
-        return _serve_at(address, load, options, announce)
+        return _serve_at(address, load, choice, options, announce)
 
 
 def _serve_at(
     address: Address,
-    load: Callable[[], WSGIApplication],
+    load: Callable[[], Any],
+    choice: Choice,
     options: Options,
     announce: Callable[[str], None],
 ) -> int:
+    by_asgi = choice.interface == "asgi"
+    threads = None if by_asgi else options.threads or default_threads()
     server = _Server(
         "app",  # a name for messages only: the loader is given below
         address=address.host,
         port=address.port,
         uds=None if address.path is None else Path(address.path),
-        interface=Interfaces.WSGI,
+        interface=Interfaces.ASGI if by_asgi else Interfaces.WSGI,
         workers=options.workers,
-        blocking_threads=options.threads,
-        websockets=False,
+        blocking_threads=threads,
+        websockets=by_asgi,
         respawn_failed_workers=True,
         workers_kill_timeout=options.graceful_timeout,
         log_level=LogLevels.warning,
@@ -88,13 +93,11 @@ def _serve_at(
         log_access=options.access_log,
         log_access_format=options.access_log_format,
     )
-    server.prepare(load, address, announce)
+    server.prepare(load, address, choice, options.interface, announce)
     server.on_startup(server.announce_when_ready)
     try:
         server.serve(
-            target_loader=WorkerApp(
-                load, options.workers, options.graceful_timeout, hear_every_signal
-            ),
+            target_loader=worker(load, choice.interface, options),
             wrap_loader=False,
         )
     except SystemExit as end:
@@ -106,8 +109,17 @@ def _serve_at(
     return 1 if server.stopped_at_once else 0
 
 
-def hear_every_signal() -> None:
+def worker(load: Callable[[], Any], interface: Interface, options: Options) -> Worker:
+    """What is called in each new worker, and gives what the server is to call there."""
+    if interface == "asgi":
+        return ASGIWorker(load, options.graceful_timeout, options.threads)
+    return WSGIWorker(load, options.graceful_timeout, options.workers, hear_every_signal)
+
+
+def hear_every_signal(told: Callable[[], object]) -> None:
     """Let this worker stop at the first SIGTERM or SIGINT, and ignore those after it.
+
+    `told()` is called first, on a thread of its own.
 
     A terminal's Ctrl-C reaches the worker itself, and then the main process tells it to stop. Of
     two signals at once the kernel may give both to a thread that is not Python's main one: that
@@ -121,7 +133,7 @@ def hear_every_signal() -> None:
         os.set_blocking(write, False)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         threading.Thread(
-            target=_stop_when_told, args=(heard, event), name="stop", daemon=True
+            target=_stop_when_told, args=(heard, told, event), name="stop", daemon=True
         ).start()
         for number in _STOP:
             signal.signal(number, lambda number, frame: None)
@@ -131,11 +143,14 @@ def hear_every_signal() -> None:
     _signals.set_sync_signals = set_up
 
 
-def _stop_when_told(heard: int, event: Any) -> None:
+def _stop_when_told(heard: int, told: Callable[[], object], event: Any) -> None:
     # Other signals that the application handles are heard here too.
     while os.read(heard, 1)[0] not in _STOP:
         pass
-    event.set()
+    try:
+        told()
+    finally:
+        event.set()
 
 
 def _kill(worker: Any) -> None:
@@ -152,10 +167,17 @@ class _Server(Server):
     stopped_at_once = False
 
     def prepare(
-        self, load: Callable[[], Any], address: Address, announce: Callable[[str], None]
+        self,
+        load: Callable[[], Any],
+        address: Address,
+        choice: Choice,
+        wanted: str,
+        announce: Callable[[str], None],
     ) -> None:
         self.ended = threading.Event()
         self._load = load
+        self._choice = choice
+        self._wanted = wanted
         self._address = address
         self._announce = announce
 
@@ -168,11 +190,15 @@ class _Server(Server):
         while len(self.wrks) < self.workers or not self._address.answers():
             if self.interrupt_signal or self.ended.wait(_POLL):
                 return
-        workers, threads = self.workers, self.blocking_threads
+        workers, threads, choice = self.workers, self.blocking_threads, self._choice
+        by_asgi = choice.interface == "asgi"
+        each = "" if by_asgi else f" of {threads} thread{'s' * (threads > 1)}"
         self._announce(
-            f"Serving on {self._address.url} with {workers} worker{'s' * (workers > 1)} of"
-            f" {threads} thread{'s' * (threads > 1)} (Granian {version('granian')})"
+            f"Serving on {self._address.url} with {workers} worker{'s' * (workers > 1)}{each}"
+            f" (Granian {version('granian')}, {choice.interface.upper()} {choice.why})"
         )
+        if choice.warning is not None:
+            self._announce(choice.warning)
 
     def signal_handler_interrupt(self, *args: Any, **kwargs: Any) -> None:
         """SIGTERM or SIGINT: let requests end; the second time, end them."""
@@ -215,8 +241,15 @@ class _Server(Server):
         threading.Thread(target=self._reload_if_sound, name="reload", daemon=True).start()
 
     def _reload_if_sound(self) -> None:
-        error = try_load(self._load)
+        tried = try_load(self._load, partial(choose, wanted=self._wanted))
+        error = tried.error
         if error is None:
+            choice: Choice = tried.found
+            if choice.interface != self._choice.interface:
+                self._announce(
+                    f"{choice.interface.upper()} is what the app needs now, {choice.why}: that"
+                    " takes a restart."
+                )
             super().signal_handler_reload(signal.SIGHUP, None)  # type: ignore[no-untyped-call]
         else:
             self._announce(f"Not reloaded, the old workers go on.\n{error.trace or error.message}")

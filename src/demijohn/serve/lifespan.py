@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Gene
 from contextlib import ExitStack
 from contextvars import Context
 from functools import partial
+from time import monotonic
 from typing import Any, Self, TypeVar
 
 from ..context.ending import raise_errors
@@ -179,12 +180,15 @@ class Lifespan:
     async def _await_threads(self) -> None:
         """Wait for sync functions of requests that nobody waits for any more."""
         threads = self._threads
-        limit = end_timeout(self.app)
-        until = asyncio.get_running_loop().time() + limit
+        limit, killed = end_timeout(self.app), stopping_of(self.app).until
+        if killed is not None:
+            # What comes after this takes its time, too.
+            limit = max(0.0, min(limit, (killed - monotonic()) / 2))
+        until = monotonic() + limit
         while running := threads.running():
-            if asyncio.get_running_loop().time() > until:
+            if monotonic() > until:
                 self.app.logger.error(
-                    f"Still running {limit} s after the last request, and left behind:"
+                    f"Still running {limit:.1f} s after the last request, and left behind:"
                     f" {', '.join(running)}"
                 )
                 return

@@ -35,7 +35,9 @@ class Options:
         host, port: where; port 0 lets the system choose.
         uds: the path of a Unix socket, instead.
         workers: processes.
-        threads: requests that one worker answers at a time.
+        threads: requests that one worker answers at a time; by ASGI, sync functions that it runs at
+            a time. None for the default: by WSGI `default_threads()`, by ASGI the app's own.
+        interface: "wsgi", "asgi", or "auto" for what the app needs.
         graceful_timeout: seconds that requests in flight have to end when the server stops.
         access_log: print a line for each request.
         access_log_format: of that line, with Granian's names.
@@ -45,7 +47,8 @@ class Options:
     port: int = 8000
     uds: str | None = None
     workers: int = 1
-    threads: int = 1
+    threads: int | None = None
+    interface: str = "auto"
     graceful_timeout: int = 30
     access_log: bool = False
     access_log_format: str | None = None
@@ -68,28 +71,38 @@ class LoadError:
     trace: str
 
 
-def try_load(load: Callable[[], Any]) -> LoadError | None:
-    """Load the application in a process of its own, and say what went wrong; None if it loads.
+@dataclass(frozen=True)
+class Tried:
+    """What came of loading the application: an error, or what was found out about it."""
 
-    What the application starts while it is imported ends with that process.
+    error: LoadError | None = None
+    found: Any = None
+
+
+def try_load(load: Callable[[], Any], look: Callable[[Any], Any] | None = None) -> Tried:
+    """Load the application in a process of its own; what went wrong, else what `look(app)` gives.
+
+    What the application starts while it is imported ends with that process. What `look` gives is
+    pickled.
     """
     context: Any = multiprocessing.get_context(process_method())
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_try, args=(load, sender))
+    process = context.Process(target=_try, args=(load, look, sender))
     process.start()
     sender.close()
     try:
-        error: LoadError | None = receiver.recv()
+        tried: Tried = receiver.recv()
     except EOFError:
         process.join()
-        error = LoadError("", f"Loading the app ended its process, code {process.exitcode}.", "")
+        message = f"Loading the app ended its process, code {process.exitcode}."
+        tried = Tried(LoadError("", message, ""))
     except BaseException:
         process.terminate()
         raise
     finally:
         receiver.close()
     process.join()
-    return error
+    return tried
 
 
 def process_method() -> str:
@@ -98,16 +111,16 @@ def process_method() -> str:
     return method if method in ("fork", "spawn") else "spawn"
 
 
-def _try(load: Callable[[], Any], sender: Connection) -> None:
+def _try(load: Callable[[], Any], look: Callable[[Any], Any] | None, sender: Connection) -> None:
     """In the process of its own: send what came of it, and end without waiting for threads."""
-    error = None
     try:
-        load()
+        app = load()
+        tried = Tried(found=None if look is None else look(app))
     except BaseException as caught:
         kind = type(caught).__name__
         message = getattr(caught, "message", None) or str(caught)
-        error = LoadError(kind, str(message), traceback.format_exc())
+        tried = Tried(LoadError(kind, str(message), traceback.format_exc()))
     sys.stdout.flush()
     sys.stderr.flush()
-    sender.send(error)
+    sender.send(tried)
     os._exit(0)

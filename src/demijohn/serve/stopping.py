@@ -38,6 +38,9 @@ class Stopping:
         # Reentrant: the garbage collector may run anybody's code while its thread is inside.
         self._lock = threading.RLock()
         self._reason: str | None = None
+        #: When the server kills this process (monotonic seconds), once the stop has begun; None
+        #: where that is not known.
+        self.until: float | None = None
         # What is told -> the event loop on which it is.
         self._told: dict[_Told, Any] = {}
 
@@ -72,7 +75,7 @@ class Stopping:
     def renew(self) -> None:
         """The application is served anew: it has not begun to stop."""
         with self._lock:
-            self._reason = None
+            self._reason = self.until = None
 
     @contextmanager
     def told(self, callback: Callable[[], object]) -> Iterator[None]:

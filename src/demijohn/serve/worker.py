@@ -1,4 +1,5 @@
-"""What runs in each worker process of a production server: the application, loaded and mended.
+"""What runs in each worker process of a production server: the application, loaded and mended,
+and ended before the server's limit.
 
 Not here: the server that starts the workers (granian_server.py).
 """
@@ -18,6 +19,9 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from ..framework.limits import end_timeout
+from .stopping import stopping_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -44,29 +48,83 @@ _LINE = 4 * 1024  # the same while a line is looked for
 
 
 @dataclass
-class WorkerApp:
+class Worker:
     """Called in a new worker: loads the application and returns what the server is to call.
 
     Arguments:
         load: the application; picklable where processes are spawned and not forked.
-        processes: how many workers the server has.
-        patience: seconds that requests have to end when the server's main process is gone.
-        prepare: called first in a worker that is a process of its own.
+        patience: seconds that requests have to end when the server stops.
     """
 
-    load: Callable[[], WSGIApplication]
-    processes: int
+    load: Callable[[], Any]
     patience: int
-    prepare: Callable[[], None]
 
-    def __call__(self) -> WSGIApplication:
-        if multiprocessing.parent_process() is not None:
+    def __call__(self) -> Any:
+        own_process = multiprocessing.parent_process() is not None
+        if own_process:
             self.prepare()
             _prepare_exit()
             threading.Thread(
                 target=_follow_parent, args=(self.patience,), name="follow-parent", daemon=True
             ).start()
-        return mended(self.load(), multiprocess=self.processes > 1)
+        return self.served(self.load())
+
+    def prepare(self) -> None:
+        """What is done first in a worker that is a process of its own."""
+
+    def served(self, app: Any) -> Any:
+        """What the server is to call."""
+        raise NotImplementedError
+
+
+@dataclass
+class WSGIWorker(Worker):
+    """A worker of a server that calls the application by WSGI.
+
+    Arguments:
+        processes: how many workers the server has.
+        hear: has a function called when the worker is told to stop, in another thread; called in a
+            worker that is a process of its own.
+    """
+
+    processes: int
+    hear: Callable[[Callable[[], object]], None]
+    _app: Any = None
+
+    def prepare(self) -> None:
+        self.hear(self._begin_to_stop)
+
+    def served(self, app: Any) -> WSGIApplication:
+        self._app = app
+        if app.before_serving_funcs or app.while_serving_funcs or app.after_serving_funcs:
+            serving = app.serving()
+            serving.__enter__()
+            # At the end of the process; before what is registered with `atexit`, in a forked one
+            # as in a spawned one.
+            multiprocessing.util.Finalize(
+                None, serving.__exit__, args=(None, None, None), exitpriority=10
+            )
+        return mended(app, multiprocess=self.processes > 1)
+
+    def _begin_to_stop(self) -> None:
+        if self._app is not None:
+            stopping_of(self._app).begin()
+
+
+@dataclass
+class ASGIWorker(Worker):
+    """A worker of a server that calls the application by ASGI.
+
+    Arguments:
+        threads: on how many sync functions run; None for the application's own setting.
+    """
+
+    threads: int | None
+
+    def served(self, app: Any) -> Any:
+        if self.threads is not None:
+            app.config["SYNC_THREADS"] = self.threads
+        return InTime(app, self.patience)
 
 
 def _prepare_exit() -> None:
@@ -79,6 +137,80 @@ def _prepare_exit() -> None:
         atexit._clear()
         multiprocessing.util.Finalize(None, atexit._run_exitfuncs, exitpriority=0)
     atexit.register(logging.shutdown)
+
+
+class InTime:
+    """An application for an ASGI server that kills its worker `patience` seconds after it told it
+    to stop: what runs around the serving ends before that.
+
+    Requests that are in flight then are cancelled. A server that goes on waiting, for a sync
+    function that does not return, is not waited for.
+    """
+
+    def __init__(self, app: Any, patience: float) -> None:
+        self._app = app
+        self._stopping = stopping_of(app)
+        # The ends of requests, and what ends with the application, may take `END_TIMEOUT` each.
+        self._patience = patience
+        self._left = max(patience - 2 * end_timeout(app), patience / 2)
+        self._grace = min(1.0, self._left / 4)
+        self._tasks: set[Any] = set()
+        self._late: Any = None
+        self._cut_off = False
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        import asyncio
+
+        if scope["type"] == "lifespan":
+            self._late = asyncio.Event()
+            with self._stopping.told(self._count_down):
+                await self._app(scope, self._in_time(receive), send)
+            return
+        task = asyncio.current_task()
+        self._tasks.add(task)
+        try:
+            await self._app(scope, receive, send)
+        except asyncio.CancelledError:
+            # The server would log it, with its traceback.
+            if not self._cut_off:
+                raise
+        finally:
+            self._tasks.discard(task)
+
+    def _count_down(self) -> None:
+        import asyncio
+
+        self._stopping.until = time.monotonic() + self._patience
+        asyncio.get_running_loop().call_later(self._left, self._cut)
+
+    def _cut(self) -> None:
+        import asyncio
+
+        if self._tasks:
+            self._app.logger.error(
+                f"Requests in flight {self._left:.1f} s after the stop began, which are cancelled:"
+                f" {len(self._tasks)}"
+            )
+        self._cut_off = True
+        for task in list(self._tasks):
+            task.cancel()
+        asyncio.get_running_loop().call_later(self._grace, self._late.set)
+
+    def _in_time(self, receive: Any) -> Callable[[], Any]:
+        """`receive`, which tells of the shutdown when the server would be too late."""
+        import asyncio
+
+        async def received() -> Any:
+            message = asyncio.ensure_future(receive())
+            late = asyncio.ensure_future(self._late.wait())
+            try:
+                await asyncio.wait([message, late], return_when=asyncio.FIRST_COMPLETED)
+                return message.result() if message.done() else {"type": "lifespan.shutdown"}
+            finally:
+                message.cancel()
+                late.cancel()
+
+        return received
 
 
 def _follow_parent(patience: int) -> None:

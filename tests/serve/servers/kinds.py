@@ -95,7 +95,7 @@ KINDS = {
         gunicorn("gevent"),
         Kind(
             "granian",
-            ("-m", "demijohn", "--app", "{app}", "serve", "-p", "{port}", "-t", "20"),
+            ("-m", "demijohn", "--app", "{app}", "serve", "-i", "wsgi", "-p", "{port}", "-t", "20"),
             "granian",
         ),
     )
