@@ -359,6 +359,13 @@ class AppSetup(Scaffold):
         self.while_serving_funcs.append(f)
         return f
 
+    @property
+    def _runs_around_serving(self) -> bool:
+        """Whether anything is registered for the start or the end of a server process."""
+        return bool(
+            self.before_serving_funcs or self.while_serving_funcs or self.after_serving_funcs
+        )
+
     @setupmethod
     def carry(self, *names: str) -> None:
         """Declare names in `g` whose values go into children and carriers.

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from contextlib import AbstractContextManager, ExitStack
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import click
 from werkzeug import serving
+from werkzeug.routing import Map
 
 from demijohn.framework.config import get_debug_flag
 
@@ -22,10 +24,12 @@ DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 5000
 
 
+@runtime_checkable
 class ServedApp(Protocol):
     """What the development server uses of an app. Every `Demijohn` has it."""
 
     _got_first_request: bool
+    url_map: Map
 
     @property
     def debug(self) -> bool: ...
@@ -35,6 +39,9 @@ class ServedApp(Protocol):
     def name(self) -> str: ...
     @property
     def config(self) -> Mapping[str, Any]: ...
+    @property
+    def _runs_around_serving(self) -> bool: ...
+    def serving(self) -> AbstractContextManager[Any]: ...
     def __call__(
         self, environ: WSGIEnvironment, start_response: StartResponse, /
     ) -> Iterable[bytes]: ...
@@ -58,14 +65,26 @@ def serve(
     With `debug` the pages of debug mode are served too. An address that is in use ends the process
     with Werkzeug's hint on stderr and status 1.
     """
-    if not debug:
-        serving.run_simple(host, port, app, **options)
-        return
-    from . import debug_pages
+    reloads = bool(options.get("use_reloader"))
+    with ExitStack() as around:
+        served: Any = app
+        if debug:
+            from . import debug_pages
 
-    https = options.get("ssl_context") is not None
-    with debug_pages.around(app, https, bool(options.get("use_reloader"))) as served:
+            https = options.get("ssl_context") is not None
+            served = around.enter_context(debug_pages.around(app, https, reloads))
+        if isinstance(app, ServedApp):
+            if not serving.is_running_from_reloader():
+                _say_what_is_not_served(app)
+            # With a reloader, the process that serves is one that it starts.
+            if app._runs_around_serving and reloads == serving.is_running_from_reloader():
+                around.enter_context(app.serving())
         serving.run_simple(host, port, served, **options)
+
+
+def _say_what_is_not_served(app: ServedApp) -> None:
+    if any(rule.websocket for rule in app.url_map.iter_rules()):
+        click.echo(" * WebSockets are not served by this server. 'demijohn serve' serves them.")
 
 
 def failed_app(error: Exception) -> WSGIApplication:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 SHUTDOWN = "shutdown"
 """The reason of what is cancelled because its server stops."""
 
+RETRY = 1000
+"""Milliseconds after which the client of an event stream that the stop ended is to come back."""
+
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 AGAIN = 0.05
 """Seconds within which a signal that comes again is the same one: a wrapper passed it on that the

@@ -90,25 +90,35 @@ class WSGIWorker(Worker):
     processes: int
     hear: Callable[[Callable[[], object]], None]
     _app: Any = None
+    _end: Callable[[], object] | None = None
 
     def prepare(self) -> None:
         self.hear(self._begin_to_stop)
 
     def served(self, app: Any) -> WSGIApplication:
         self._app = app
-        if app.before_serving_funcs or app.while_serving_funcs or app.after_serving_funcs:
+        if app._runs_around_serving:
             serving = app.serving()
             serving.__enter__()
             # At the end of the process; before what is registered with `atexit`, in a forked one
-            # as in a spawned one.
-            multiprocessing.util.Finalize(
+            # as in a spawned one. It is called once, however often that is asked for.
+            self._end = multiprocessing.util.Finalize(
                 None, serving.__exit__, args=(None, None, None), exitpriority=10
             )
         return mended(app, multiprocess=self.processes > 1)
 
     def _begin_to_stop(self) -> None:
-        if self._app is not None:
-            stopping_of(self._app).begin()
+        app = self._app
+        if app is None:
+            return
+        stopping = stopping_of(app)
+        stopping.until = time.monotonic() + self.patience
+        stopping.begin()
+        if self._end is not None:
+            # The server kills a worker whose requests do not end.
+            late = threading.Timer(time_before_cut(app, self.patience), self._end)
+            late.daemon = True
+            late.start()
 
 
 @dataclass
@@ -137,6 +147,14 @@ def _prepare_exit() -> None:
         atexit._clear()
         multiprocessing.util.Finalize(None, atexit._run_exitfuncs, exitpriority=0)
     atexit.register(logging.shutdown)
+
+
+def time_before_cut(app: Any, patience: float) -> float:
+    """Seconds that requests in flight have, of the `patience` after which the worker is killed.
+
+    Their ends, and what ends with the application, may take `END_TIMEOUT` each after that.
+    """
+    return max(patience - 2 * end_timeout(app), patience / 2)
 
 
 class InTime:

@@ -18,6 +18,7 @@ from ..framework.resources import release_for_stream
 from ..framework.streams import SyncSteps
 from ..http.response import finish
 from .drivers import CLIENT_KEY, enclosing, hand_out, report_errors
+from .event_stream import ending
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -72,6 +73,7 @@ def _serve(
             parts = getattr(answer, "response", None)
             if hasattr(parts, "__aiter__"):
                 body = SyncSteps(parts, body)
+            body = ending(app, ctx, answer, body)
     except BaseException as failed:
         try:
             discard(app, answer)
