@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 from werkzeug.wrappers import Response as BaseResponse
 
+from ..context.errors import Cancelled
 from ..framework import limits
 from ..framework.handing import hand, interruptible, release_for_stream
 from .asgi_exchange import Exchange, Left
-
-RETRY = 1000
-"""Milliseconds after which a client of an event stream is to come back when the server stops."""
+from .event_stream import MIMETYPE
+from .stopping import RETRY, SHUTDOWN, last_words, stopping_of
 
 
 class Stream:
@@ -41,18 +43,25 @@ class Stream:
         #: Why the body is cut, None while it is not: "disconnect" or "shutdown".
         self.cut: str | None = None
         self._over = False
+        self._sent = b""
 
     async def send(self, status: str, headers: Iterable[tuple[str, str]]) -> None:
         """Send all of it, and end the request."""
         listener: asyncio.Task[None] | None = None
         failed: BaseException | None = None
+        told = ExitStack()
         try:
             await self._release()
             listener = asyncio.create_task(self._listen())
+            if getattr(self._answer, "mimetype", None) == MIMETYPE:
+                told.enter_context(
+                    stopping_of(self._exchange.app).told(partial(self.tell, SHUTDOWN))
+                )
             await self._send_parts(status, headers)
         except BaseException as error:
             failed = error
         finally:
+            told.close()
             if listener is not None:
                 await stopped(listener)
         try:
@@ -65,7 +74,7 @@ class Stream:
         """Close the body, end the request, then say that the body is over."""
         exchange = self._exchange
         try:
-            if self.cut == "shutdown":
+            if self.cut == SHUTDOWN:
                 exchange.ctx._outcome = "cancelled"
             elif self.cut is not None:
                 exchange.run(limits.left, exchange.ctx)
@@ -77,8 +86,8 @@ class Stream:
             exchange.raise_missed()
             if failed is not None:
                 raise failed
-            if self.cut == "shutdown":
-                await exchange.send(f"retry: {RETRY}\n\n".encode(), True)
+            if self.cut == SHUTDOWN and (words := last_words(self._sent, RETRY)):
+                await exchange.send(words, True)
             if self.cut != "disconnect":
                 await exchange.send(b"", False)
         finally:
@@ -110,8 +119,13 @@ class Stream:
                     self._over = True
                     break
                 await self._exchange.send(part, True)
+                self._sent = part
         except Left as left:
             self.cut = self.cut or str(left)
+        except Cancelled as cancelled:
+            # The body asked whether it was to end.
+            if self.cut != SHUTDOWN or cancelled.reason != SHUTDOWN:
+                raise
 
     async def _async_step(self) -> bytes | None:
         if self._steps is None:
@@ -156,7 +170,7 @@ class Stream:
         if self.cut is None:
             self.cut = why
             self._work.interrupt(Left(why))
-            if why == "shutdown":
+            if why == SHUTDOWN:
                 self._exchange.ctx.cancel(why)
 
 
