@@ -7,11 +7,12 @@ import os
 from typing import Any
 
 import pytest
-from asgi_kit import Peer, ask, scope
 
 from demijohn import Demijohn, request
 from demijohn.serve import asgi_body
 from demijohn.serve.asgi_environ import environ_of
+
+from .asgi_kit import Peer, ask, scope
 
 
 @pytest.fixture

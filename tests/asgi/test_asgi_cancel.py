@@ -9,11 +9,12 @@ import time
 from typing import Any
 
 import pytest
-from asgi_kit import DEADLINE, Peer, ask, eventually, scope
 
 from demijohn import Demijohn, request, resource
 from demijohn.globals import app_ctx, request_ctx
 from demijohn.serve import driving
+
+from .asgi_kit import DEADLINE, Peer, ask, eventually, scope
 
 
 @pytest.fixture

@@ -10,9 +10,10 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-from asgi_kit import Peer, ask, scope
 
 from demijohn import Demijohn, g, request, resource, session
+
+from .asgi_kit import Peer, ask, scope
 
 KINDS = (
     *("sync", "async", "missing", "sync-error", "async-error", "handled", "session", "deadline"),

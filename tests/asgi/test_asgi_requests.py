@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from asgi_kit import Peer, ask, eventually, scope
 
 from demijohn import (
     Demijohn,
@@ -26,6 +25,8 @@ from demijohn import (
     stream_with_context,
 )
 from demijohn.globals import request_ctx
+
+from .asgi_kit import Peer, ask, eventually, scope
 
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
 

@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
-from asgi_kit import Peer, ask, eventually, scope
 
 from demijohn import Demijohn, Response, g, request, resource, stream_with_context
 from demijohn.globals import app_ctx
+
+from .asgi_kit import Peer, ask, eventually, scope
 
 
 @pytest.fixture
