@@ -19,10 +19,13 @@ from .framework.config import get_load_dotenv
 from .framework.contexts import RequestContext
 from .framework.globals import current_app
 from .framework.helpers import send_from_directory
+from .framework.scaffold import setupmethod
 from .framework.templates import _default_template_ctx_processor
 from .framework.wrappers import Response
 from .serve import dev
 from .serve.guesses import double_callable, refuse_rsgi
+from .serve.mounted import Interface, Mount
+from .serve.mounts import Mounts, WSGIMounts
 from .serve.stopping import Stopping, stopping_of
 from .serve.wsgi import wsgi_app as serve_wsgi
 from .testing.client import EnvironBuilder, FlaskClient
@@ -97,6 +100,7 @@ class Demijohn(AppBase):
             )
 
     wsgi_app = serve_wsgi
+    _mounts: Mounts | None = None
 
     @property
     def asgi_app(self) -> ft.ASGIApplication:
@@ -157,6 +161,57 @@ class Demijohn(AppBase):
         from .serve.lifespan import Serving
 
         return Serving(self, threads_of(self))
+
+    @setupmethod
+    def mount(self, prefix: str, other: Any, *, interface: Interface | None = None) -> None:
+        """Serve another application under a prefix: `app.mount("/admin", django_application)`.
+
+        It gets every request whose path is the prefix or goes on with a slash after it, whatever
+        routes there are; of several prefixes the longest. It finds the prefix in `SCRIPT_NAME`
+        (`root_path`) and the rest in `PATH_INFO`, which is empty for the prefix alone, and sees
+        none of this application's contexts, hooks and error handlers.
+
+        Mount before `wsgi_app` is wrapped, so that middleware is around what is mounted too.
+
+        Arguments:
+            prefix: a path, not percent-encoded, as in `"/admin"`.
+            other: a WSGI or an ASGI application, or another `Demijohn`.
+            interface: which of the two it is, where its signature does not tell.
+
+        Raises `TypeError` for what is no application or could be both, `ValueError` for a prefix
+        that is none or is taken, and `RuntimeError` where `wsgi_app` was replaced or overridden.
+        """
+        mounts = self._mounts
+        if mounts is None:
+            if "wsgi_app" in vars(self) or type(self).wsgi_app is not Demijohn.wsgi_app:
+                raise RuntimeError(
+                    f"mount({prefix!r}, ...): `wsgi_app` of {self.name!r} is {self.wsgi_app!r}"
+                    " already, which would not be around what is mounted. Mount first, then"
+                    " `app.wsgi_app = Middleware(app.wsgi_app)`."
+                )
+            mounts = Mounts(self)
+        mounts.add(prefix, other, interface)
+        if self._mounts is None:
+            self._mounts = mounts
+            setattr(self, "wsgi_app", WSGIMounts(self, mounts, self.wsgi_app))
+
+    @property
+    def mounts(self) -> tuple[Mount, ...]:
+        """What is mounted here, the longest prefix first."""
+        return () if self._mounts is None else tuple(self._mounts)
+
+    def close(self) -> None:
+        """Close the resources of lifetime `app` in this process, and stop what is mounted here and
+        runs beside its requests; a later use starts them again.
+
+        A server's end does this, else the exit of the process. Raises what the closings raise,
+        several errors as one group.
+        """
+        try:
+            if self._mounts is not None:
+                self._mounts.close()
+        finally:
+            super().close()
 
     def run(
         self,

@@ -13,6 +13,7 @@ from .asgi_exchange import Receive, Send
 from .asgi_http import serve_http
 from .guesses import refuse_rsgi, refuse_wsgi
 from .lifespan import serve_lifespan
+from .mounts import serve_mounted
 from .threads import Threads
 
 SYNC_THREADS, STREAM_THREADS = 40, 1000
@@ -50,6 +51,8 @@ class ASGIApp:
         app = self._app
         if scope["type"] == "lifespan":
             await serve_lifespan(app, threads_of(app), scope, receive, send)
+            return
+        if app._mounts is not None and await serve_mounted(app, scope, receive, send):
             return
         if scope["type"] != "http":
             raise NotImplementedError(f"This application serves no {scope['type']!r} scopes.")

@@ -74,7 +74,7 @@ def hand_out(context: Context) -> None:
     Middleware outside sees the variables as it did when requests ran in its own Context. The
     core's own stay the request's.
     """
-    context.run(_clear)
+    context.run(clear)
     own_app, own_request = _cv_app.get(None), _cv_request.get(None)
     set_back(context)
     if _cv_app.get(None) is not own_app:
@@ -83,7 +83,8 @@ def hand_out(context: Context) -> None:
         _cv_request.set(own_request)
 
 
-def _clear() -> None:
+def clear() -> None:
+    """Make no context current in the calling code's Context."""
     _cv_app.set(None)
     _cv_request.set(None)
 

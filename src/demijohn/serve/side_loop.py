@@ -1,0 +1,122 @@
+"""An event loop in a thread of its own, for ASGI applications on an edge that has none.
+
+One a mount and process: made at the first use, made anew in a forked process, stopped by `close` or
+at exit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import threading
+import weakref
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from typing import Any, TypeVar
+
+from ..context.ending import END_TIMEOUT
+
+T = TypeVar("T")
+
+
+class SideLoop:
+    """A loop that runs while its application is used.
+
+    Arguments:
+        begin: a coroutine function, awaited on the loop before it is first used; when it raises,
+            the loop is stopped, the user gets the error, and the next use tries again.
+        end: one that is awaited when the loop is to stop, at most `END_TIMEOUT` seconds; logs its
+            own errors.
+    """
+
+    def __init__(
+        self,
+        begin: Callable[[], Coroutine[Any, Any, None]],
+        end: Callable[[], Coroutine[Any, Any, None]],
+    ) -> None:
+        self._begin = begin
+        self._end = end
+        self._lock = threading.Lock()
+        self._running: _Running | None = None
+        # Of processes that this one was forked from: closing such a loop would deregister the
+        # parent's files, which it shares.
+        self._inherited: list[_Running] = []
+        self._at_exit = False
+
+    def get(self) -> asyncio.AbstractEventLoop:
+        """The running loop of this process."""
+        running = self._running
+        if running is None or running.process != os.getpid():
+            running = self._start()
+        loop: asyncio.AbstractEventLoop = running.loop
+        return loop
+
+    def _start(self) -> _Running:
+        with self._lock:
+            running = self._running
+            if running is not None and running.process != os.getpid():
+                self._inherited.append(running)
+                running = self._running = None
+            if running is None:
+                running = _Running()
+                try:
+                    running.call(self._begin())
+                except BaseException:
+                    running.stop()
+                    raise
+                self._running = running
+                if not self._at_exit:
+                    self._at_exit = True
+                    atexit.register(_close_at_exit, weakref.ref(self))
+            return running
+
+    def close(self) -> None:
+        """Stop the loop, if it runs in this process; a later use starts another."""
+        with self._lock:
+            running = self._running
+            if running is None or running.process != os.getpid():
+                return
+            self._running = None
+            try:
+                running.call(asyncio.wait_for(self._end(), END_TIMEOUT))
+            finally:
+                running.stop()
+
+
+class _Running:
+    """A started thread and its loop."""
+
+    def __init__(self) -> None:
+        self.process = os.getpid()
+        self.loop: Any = None
+        self._stop: Any = None
+        ready = threading.Event()
+        # In an empty Context: tasks of the loop would inherit that of the request that came first.
+        thread = threading.Thread(
+            target=lambda: asyncio.run(self._main(ready)), name="demijohn-mount", daemon=True
+        )
+        Context().run(thread.start)
+        self._thread = thread
+        ready.wait()
+
+    async def _main(self, ready: threading.Event) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        ready.set()
+        await self._stop.wait()
+
+    def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Await a coroutine on the loop, from another thread."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
+
+    def stop(self) -> None:
+        """Cancel what is left on the loop and end the thread."""
+        self.loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(2 * END_TIMEOUT)
+
+
+def _close_at_exit(ref: weakref.ref[SideLoop]) -> None:
+    side = ref()
+    if side is not None:
+        side.close()
