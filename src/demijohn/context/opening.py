@@ -51,7 +51,7 @@ class Opened:
 
     __slots__ = (
         *("_around", "_code", "_entered", "_entered_async", "_line", "_source"),
-        *("context", "declared", "events", "loop", "number", "since", "thread", "value"),
+        *("context", "declared", "events", "ident", "loop", "number", "since", "thread", "value"),
     )
 
     def __init__(
@@ -77,7 +77,10 @@ class Opened:
         self._source: Source | None = None
         #: Its place in the order of all openings; 0 before it is registered.
         self.number = 0
-        self.thread = threading.current_thread().name
+        thread = threading.current_thread()
+        self.thread = thread.name
+        #: The opener's thread, as `threading.get_ident` names it.
+        self.ident = thread.ident
         self._code, self._line = outside_caller()
         #: `time.monotonic()` at the opening.
         self.since = monotonic()

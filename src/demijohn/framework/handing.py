@@ -10,12 +10,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Awaitable, Callable, Generator
 from functools import partial
+from threading import get_ident
 from typing import Any, TypeVar
 
 from werkzeug.wrappers import Response as BaseResponse
 
 from ..context.ending import Steps
 from ..context.loops import run_on
+from ..context.opening import Opened
 from ..context.releasing import releasing_clean
 from ..context.unit import closing
 
@@ -187,7 +189,10 @@ async def release_for_stream(ctx: Any) -> list[BaseException]:
 
 
 async def made(steps: Steps) -> list[BaseException]:
-    """Make the calls of an end: what belongs to this loop is awaited, the rest handed out."""
+    """Make the calls of an end: what belongs to this loop is awaited, the rest handed out.
+
+    What was opened on the loop's own thread is closed there: a sqlite3 connection asks for that.
+    """
     reply: Any = None
     loop = call = None
     try:
@@ -195,7 +200,8 @@ async def made(steps: Steps) -> list[BaseException]:
             loop, call = steps.send(reply)
             try:
                 if loop is None:
-                    reply = (True, await hand(call))
+                    here = await Ask(partial(_was_opened_here, call))
+                    reply = (True, call() if here else await hand(call))
                 elif await Ask(partial(_is_ours, loop)):
                     reply = (True, await call())
                 else:
@@ -211,6 +217,11 @@ async def made(steps: Steps) -> list[BaseException]:
             del errors
     finally:
         reply = loop = call = None
+
+
+def _was_opened_here(call: Any, driver: Any) -> bool:
+    opened = getattr(getattr(call, "func", call), "__self__", None)
+    return isinstance(opened, Opened) and opened.ident == get_ident()
 
 
 def _is_ours(loop: Any, driver: Any) -> bool:
