@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from .globals import request as request
     from .globals import request_ctx as request_ctx
     from .globals import session as session
+    from .serve.asgi_middleware import AppContextASGIMiddleware as AppContextASGIMiddleware
     from .serve.middleware import AppContextMiddleware as AppContextMiddleware
 
 _HOMES = {
@@ -141,6 +142,7 @@ _HOMES = {
         "stream_template_string",
     ),
     "framework.wrappers": ("Request", "Response"),
+    "serve.asgi_middleware": ("AppContextASGIMiddleware",),
     "serve.middleware": ("AppContextMiddleware",),
 }
 _MODULES = frozenset(

@@ -31,7 +31,7 @@ def run_end(ctx: Any, exc: BaseException | None, needed: Any) -> list[BaseExcept
                 errors = ctx._let_go_last(errors)
             finally:
                 ctx._restore(token)
-        errors = _over(ctx, errors)
+        errors = over(ctx, errors)
         if more := pop_needed(needed, exc):
             errors = [*(errors or ()), *more]
         return errors
@@ -54,7 +54,7 @@ async def run_end_async(ctx: Any, exc: BaseException | None, needed: Any) -> lis
             errors = ctx._let_go_last(errors) or []
         finally:
             ctx._restore(token)
-        errors = _over(ctx, errors) or []
+        errors = over(ctx, errors) or []
         errors += pop_needed(needed, exc, claims) or ()
         for below in claims:
             errors += await needed._end_async(exc, below)
@@ -63,7 +63,7 @@ async def run_end_async(ctx: Any, exc: BaseException | None, needed: Any) -> lis
         errors = []
 
 
-def _over(ctx: Any, errors: list[BaseException] | None) -> list[BaseException] | None:
+def over(ctx: Any, errors: list[BaseException] | None) -> list[BaseException] | None:
     """Nothing can be opened any more; adds what telling so raises."""
     ctx._state = State.ENDED
     ctx._ended_at = monotonic()

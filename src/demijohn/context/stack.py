@@ -384,6 +384,17 @@ class Context(Cancellable):
         self._ended_by = f"a pop in {thread_name(get_ident())}"
         return True, self._end_here(exc)
 
+    def _claim_end(self) -> bool:
+        """Whether the caller is to run the end, in the owner's place, from whatever Context.
+
+        Where others hold the context, the last of them ends it.
+        """
+        with self.stack.lock:
+            if self._state is not _CURRENT or (self._holds is not None and self._leave()):
+                return False
+            self._state = _ENDING
+            return True
+
     # -- holders -----------------------------------------------------------------------------------
 
     def hold(self) -> Hold:

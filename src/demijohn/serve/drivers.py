@@ -38,7 +38,7 @@ def enclosing(app: Any, mark: ClientMark | None) -> tuple[Context, Any]:
     app_ctx, request_ctx = _cv_app.get(None), _cv_request.get(None)
     joined = None
     if mark is None:
-        _report(app, request_ctx if request_ctx is not None else app_ctx)
+        report_found(app, request_ctx if request_ctx is not None else app_ctx)
     elif (
         app_ctx is not None
         and not mark.isolated
@@ -55,7 +55,8 @@ def enclosing(app: Any, mark: ClientMark | None) -> tuple[Context, Any]:
     return context, joined
 
 
-def _report(app: Any, found: Any) -> None:
+def report_found(app: Any, found: Any) -> None:
+    """Say, once an application, that a context was current when a request arrived."""
     if found is None or app._plans.reported_leftover:
         return
     app._plans.reported_leftover = True

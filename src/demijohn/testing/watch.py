@@ -137,6 +137,7 @@ class Watch:
         self._replace(Context, "push", _noting_push(self, Context.push))
         self._replace(Context, "_end", _noting_end(self, Context._end))
         self._replace(Context, "_end_async", _noting_end(self, Context._end_async))
+        self._replace(Context, "_claim_end", _noting_end(self, Context._claim_end))
         self._replace(AppContext, "__enter__", Context.__enter__)
         self._replace(AppContext, "__exit__", Context.__exit__)
         begin = RequestContext._begin_at_edge
