@@ -9,8 +9,7 @@ import io
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import django
-from django.conf import settings
+import django_settings
 from django.core.wsgi import get_wsgi_application
 from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.urls import path
@@ -18,17 +17,7 @@ from django.urls import path
 import demijohn
 from demijohn import ContextField, app_ctx, current_app, g, has_request_context, url_for
 
-if not settings.configured:
-    settings.configure(
-        ALLOWED_HOSTS=["*"],
-        DEBUG_PROPAGATE_EXCEPTIONS=False,
-        LOGGING_CONFIG=None,
-        MIDDLEWARE=["django_site.watching"],
-        ROOT_URLCONF="django_site",
-        SECRET_KEY="key",
-        USE_TZ=True,
-    )
-    django.setup()
+at_home = django_settings.home(__name__)
 
 number = ContextField("number", default=-1, carries=True)
 
@@ -117,4 +106,6 @@ def inner(request: HttpRequest) -> HttpResponse:
 
 urlpatterns = [path(f"{view.__name__}/", view) for view in (show, stream, fail, file, inner)]
 
-application = get_wsgi_application()
+application = django_settings.made_with(
+    __name__, get_wsgi_application, f"{__name__}.{watching.__name__}"
+)

@@ -93,8 +93,8 @@ class Mounts:
                 if state is not None:
                     below["state"] = state.copy()
                 if EXTRA_KEY in below:
-                    extra = below[EXTRA_KEY]
-                    below[EXTRA_KEY] = {key: extra[key] for key in extra if key != CLIENT_KEY}
+                    below[EXTRA_KEY] = dict(below[EXTRA_KEY])
+                    _without_client(below[EXTRA_KEY])
                 return mount, below
         return None
 
@@ -155,8 +155,7 @@ class WSGIMounts:
             "SCRIPT_NAME": environ.get("SCRIPT_NAME", "").rstrip("/") + prefix,
             "PATH_INFO": rest,
         }
-        # To what is mounted whoever calls is a server.
-        below.pop(CLIENT_KEY, None)
+        _without_client(below)
         return _clean(self._mounts.wsgi_of(mount), below, start_response)
 
 
@@ -196,6 +195,12 @@ def _clean(
     if isinstance(body, (list, tuple)):
         return body
     return Steps(context, body, lambda error: None)
+
+
+def _without_client(environ: dict[str, Any]) -> None:
+    """To what is mounted whoever calls is a server: it joins and keeps no context of a test's."""
+    if environ.pop(CLIENT_KEY, None) is not None:
+        environ.pop("werkzeug.debug.preserve_context", None)
 
 
 def _below(path: str, prefix: str) -> str | None:
