@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from werkzeug.datastructures import Headers
 
     from ..http.sessions import SessionMixin
+    from .websocket import AsyncWebSocketSession, WebSocketSession
 
 
 EDGES = ("wsgi", "asgi")
@@ -274,6 +275,47 @@ class FlaskClient(Client):
                 response.response = KeptBody(response.response, kept, ctx)
         response.json_module = self.application.json
         return response
+
+    def websocket(
+        self,
+        *args: Any,
+        subprotocols: Iterable[str] = (),
+        timeout: float = 5.0,
+        **kwargs: Any,
+    ) -> WebSocketSession:
+        """A WebSocket of the application: `with client.websocket("/ws") as ws: ws.send("hello")`.
+
+        The arguments are `EnvironBuilder`'s. `timeout` is how many seconds to wait for the
+        application, each time. See `demijohn.testing.websocket`.
+        """
+        from .websocket import WebSocketSession
+
+        return WebSocketSession(self._open_websocket(args, kwargs, subprotocols, timeout))
+
+    def _open_websocket(
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        subprotocols: Iterable[str],
+        timeout: float,
+    ) -> AsyncWebSocketSession:
+        """A session yet to be entered, with this client's cookies, which it may change."""
+        from .websocket import AsyncWebSocketSession, websocket_scope
+
+        kwargs["environ_base"] = {**self.environ_base, **kwargs.get("environ_base", {})}
+        builder = EnvironBuilder(self.application, *args, **kwargs)
+        try:
+            request = builder.get_request()
+        finally:
+            builder.close()
+        keep_cookies = None
+        if self._cookies is not None:
+            self._add_cookies_to_wsgi(request.environ)
+            keep_cookies = partial(
+                self._update_cookies_from_response, request.host.partition(":")[0], request.path
+            )
+        scope = websocket_scope(request.environ, subprotocols)
+        return AsyncWebSocketSession(self.application, scope, timeout, keep_cookies)
 
     def __enter__(self) -> FlaskClient:
         if self.preserve_context:
