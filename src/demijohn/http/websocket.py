@@ -114,48 +114,6 @@ class WebSocket(Request):
         return [name for part in offered.split(",") if (name := part.strip())]
 
     @property
-    def accepted(self) -> bool: ...
-
-    async def accept(self, subprotocol: str | None, headers: list[tuple[str, str]]) -> None: ...
-
-    async def receive(self) -> Message: ...
-
-    async def send(self, data: Message) -> None: ...
-
-    async def close(self, code: int, reason: str) -> None: ...
-
-    def message_context(self, deadline: float | None) -> AbstractAsyncContextManager[None]: ...
-
-
-class WebSocket(Request):
-    """A WebSocket: the request that asked for it, with all that a request tells, and its messages.
-
-    Receiving or sending accepts the connection, if nobody has. Several tasks may send at the same
-    time, and each message goes out whole, in the order of the calls; one may receive at a time.
-    `receive` and `send` raise `WebSocketDisconnected` when the connection is closed.
-    """
-
-    #: What carries the messages, put here by the edge; None for a made-up request.
-    connection: Connection | None = None
-
-    def __init__(
-        self, environ: WSGIEnvironment, populate_request: bool = True, shallow: bool = False
-    ) -> None:
-        super().__init__(environ, populate_request, shallow)
-        self.scheme = "wss" if environ.get("wsgi.url_scheme") in ("https", "wss") else "ws"
-
-    @lazy
-    def requested_subprotocols(self) -> list[str]:
-        """The subprotocols that the client offers, the one that it likes best first."""
-        offered = self.headers.get("Sec-WebSocket-Protocol", "")
-        return [name for part in offered.split(",") if (name := part.strip())]
-
-    @property
-    def origin(self) -> str | None:
-        """The `Origin` header: the site whose page asks. Browsers send it, others rarely do."""
-        return self.headers.get("Origin")
-
-    @property
     def accepted(self) -> bool:
         """Whether the connection was accepted."""
         return self._wire.accepted
