@@ -84,6 +84,9 @@ AfterRequestCallable: t.TypeAlias = (
     cabc.Callable[[ResponseClass], ResponseClass]
     | cabc.Callable[[ResponseClass], cabc.Awaitable[ResponseClass]]
 )
+AfterWebSocketCallable: t.TypeAlias = (
+    cabc.Callable[[t.Any], t.Any] | cabc.Callable[[t.Any], cabc.Awaitable[t.Any]]
+)
 BeforeFirstRequestCallable: t.TypeAlias = (
     cabc.Callable[[], None] | cabc.Callable[[], cabc.Awaitable[None]]
 )
@@ -117,6 +120,7 @@ ErrorHandlerCallable: t.TypeAlias = (
     cabc.Callable[[t.Any], ResponseReturnValue]
     | cabc.Callable[[t.Any], cabc.Awaitable[ResponseReturnValue]]
 )
+WebSocketViewCallable: t.TypeAlias = cabc.Callable[..., cabc.Awaitable[ResponseReturnValue | None]]
 RouteCallable: t.TypeAlias = (
     cabc.Callable[..., ResponseReturnValue]
     | cabc.Callable[..., cabc.Awaitable[ResponseReturnValue]]

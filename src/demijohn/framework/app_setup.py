@@ -48,7 +48,7 @@ from .scaffold import (
     setupmethod,
 )
 from .templates import DispatchingJinjaLoader, _default_template_ctx_processor
-from .wrappers import Request, Response
+from .wrappers import Request, Response, WebSocket
 
 if TYPE_CHECKING:
     from werkzeug.routing import MapAdapter
@@ -81,6 +81,7 @@ class AppSetup(Scaffold):
     config_class: type[Config] = Config
     request_class: type[Request] = Request
     response_class: type[Response] = Response
+    websocket_class: type[WebSocket] = WebSocket
     session_interface: SessionInterface = SecureCookieSessionInterface()
     json_provider_class: type[JSONProvider] = DefaultJSONProvider
     jinja_options: dict[str, Any] = {}
@@ -152,6 +153,7 @@ class AppSetup(Scaffold):
         self.subdomain_matching = subdomain_matching
         self.endpoint_sites: dict[str, Site] = {}
         self.blueprint_sites: dict[str, Site] = {}
+        self._websocket_endpoints: set[str] = set()
         #: Names in `g`, in the order of their declaration.
         self._carried_names: dict[str, None] = {}
         self._got_first_request = False

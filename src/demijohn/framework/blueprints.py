@@ -20,6 +20,7 @@ from .registry import endpoint_from_view_func
 from .scaffold import (
     Scaffold,
     T_after_request,
+    T_after_websocket,
     T_before_request,
     T_error_handler,
     T_serving,
@@ -285,6 +286,9 @@ class Blueprint(Scaffold):
         _extend(app.before_request_funcs, self.before_request_funcs, name)
         _extend(app.after_request_funcs, self.after_request_funcs, name)
         _extend(app.teardown_request_funcs, self.teardown_request_funcs, name)
+        _extend(app.before_websocket_funcs, self.before_websocket_funcs, name)
+        _extend(app.after_websocket_funcs, self.after_websocket_funcs, name)
+        _extend(app.teardown_websocket_funcs, self.teardown_websocket_funcs, name)
         _extend(app.url_default_functions, self.url_default_functions, name)
         _extend(app.url_value_preprocessors, self.url_value_preprocessors, name)
         _extend(app.template_context_processors, self.template_context_processors, name)
@@ -402,6 +406,24 @@ class Blueprint(Scaffold):
     def while_app_serving(self, f: T_while_serving) -> T_while_serving:
         """`while_serving` of the app."""
         self.record_once(lambda state: state.app.while_serving(f))
+        return f
+
+    @setupmethod
+    def before_app_websocket(self, f: T_before_request) -> T_before_request:
+        """`before_websocket` for every WebSocket of the app."""
+        self.record_once(lambda state: _for_all(state.app.before_websocket_funcs).append(f))
+        return f
+
+    @setupmethod
+    def after_app_websocket(self, f: T_after_websocket) -> T_after_websocket:
+        """`after_websocket` for every WebSocket of the app."""
+        self.record_once(lambda state: _for_all(state.app.after_websocket_funcs).append(f))
+        return f
+
+    @setupmethod
+    def teardown_app_websocket(self, f: T_teardown) -> T_teardown:
+        """`teardown_websocket` for every WebSocket of the app."""
+        self.record_once(lambda state: _for_all(state.app.teardown_websocket_funcs).append(f))
         return f
 
     @setupmethod

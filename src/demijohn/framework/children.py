@@ -5,13 +5,14 @@ How children are run on threads, tasks and processes is the core's (`context.chi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from contextvars import Context as Variables
 from contextvars import ContextVar
 from functools import update_wrapper
 from typing import Any, ParamSpec, TypeVar, cast
 
-from ..context.cancel import CancelToken
+from ..context.cancel import CancelToken, moment_after
 from ..context.carrier import Carried, plain, write_carrier
 from ..context.children import child as core
 from ..context.children import parallel as branches
@@ -148,6 +149,16 @@ def task_group(*, deadline: float | None = None) -> tasks.TaskGroup:
     late, the tasks are cancelled, and the block raises `DeadlineExceeded` or `Cancelled`.
     """
     return tasks.TaskGroup(fork, deadline)
+
+
+@asynccontextmanager
+async def child_context(deadline: float | None = None) -> AsyncIterator[None]:
+    """A block that runs in a child of what is current, in its own Context: `task_group`'s for code
+    that waits for it itself. `deadline` is how many seconds it may take."""
+    taken = fork()
+    with core.covering(taken, CancelToken(moment_after(deadline), taken.token)) as child:
+        async with child:
+            yield
 
 
 def copy_current_request_context(f: F, *, session: str = "share") -> F:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from werkzeug.exceptions import HTTPException
 
 from ..context.cancel import CancelToken, outcome_of
-from ..context.errors import ContextEnded
+from ..context.errors import ContextEnded, outside_message
 from ..context.held import Held, listed, opened_in
 from ..context.lifecycle import State
 from ..context.proxy import UNMADE
@@ -23,6 +23,7 @@ from .app_contexts import AppContext, name_edge
 from .carrying import INSTEAD
 from .copies import Share, Sharing
 from .globals import (
+    NO_WEBSOCKET,
     current_app_ctx,
     request_stack,
     reset_app_ctx,
@@ -86,6 +87,8 @@ class RequestContext(Context, stack=request_stack):
     # What few requests set and no edge reads stands on the class.
     _instead = INSTEAD
     flashes: list[tuple[str, str]] | None = None
+    # Whether it is a WebSocket's.
+    _converses = False
     # Of a child: where its session comes from; of a copy, its original.
     _parent: RequestContext | SessionSource | None = None
 
@@ -138,6 +141,11 @@ class RequestContext(Context, stack=request_stack):
     @url_adapter.setter
     def url_adapter(self, adapter: MapAdapter | None) -> None:
         self._adapter = adapter
+
+    @property
+    def websocket(self) -> Any:
+        """The WebSocket that this is the context of; `RuntimeError` where it is a request's."""
+        raise RuntimeError(outside_message(*NO_WEBSOCKET))
 
     # -- session ------------------------------------------------------------------------------
 

@@ -37,7 +37,7 @@ _NO_BODY = frozenset({None, "", "0"})
 _MADE_ANEW = frozenset({"environ", "headers", "_headers", "stream", "_stream", "_cached_json"})
 _OURS = frozenset(
     {"_cached_data", "_form_loaded", "method", "routing_exception", "shallow"}
-    | {"url_rule", "view_args"}
+    | {"connection", "url_rule", "view_args"}
 )
 
 

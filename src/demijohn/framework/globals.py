@@ -32,6 +32,12 @@ _NO_REQUEST = (
     "Working outside of request context.",
     "This code needs an active HTTP request.",
 )
+NO_WEBSOCKET = (
+    "Working outside of websocket context.",
+    "This code needs an open WebSocket.",
+    "Call it from the view of a WebSocket (`@app.websocket(...)`), from its hooks, or from work"
+    " that it starts by `task_group()` or `in_child(f)`.",
+)
 _REQUEST_REMEDY = (
     "Call it from a view, or in a test under `with app.test_request_context():`. Work that a view"
     " starts sees its request if it is started by `in_child(f)`, `ContextThread`,"
@@ -44,3 +50,4 @@ g: Any = make_proxy(_cv_app, "g", *_NO_APP, held="_g")
 request_ctx: Any = make_proxy(_cv_request, None, *_NO_REQUEST, remedy=_REQUEST_REMEDY)
 request: Any = make_proxy(_cv_request, "request", *_NO_REQUEST, remedy=_REQUEST_REMEDY)
 session: Any = make_proxy(_cv_request, "session", *_NO_REQUEST, remedy=_REQUEST_REMEDY)
+websocket: Any = make_proxy(_cv_request, "websocket", *NO_WEBSOCKET)

@@ -32,9 +32,9 @@ class LimitedMatcher(Matcher):
         super().match(ctx, app)
         if ctx._at_edge:
             limit = getattr(ctx.request.url_rule, "deadline", _UNSET)
-            if limit is _UNSET:
+            if limit is _UNSET and not ctx._converses:
                 limit = seconds(app.config.get(DEADLINE), DEADLINE)
-            if (deadline := moment_after(limit)) is not None:
+            if limit is not _UNSET and (deadline := moment_after(limit)) is not None:
                 ctx._cancel_token().limit(deadline)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map as WerkzeugMap
-from werkzeug.routing import RequestRedirect
+from werkzeug.routing import RequestRedirect, WebsocketMismatch
 
 from ..context.proxy import UNMADE
 from ..http.routing import Answer, Miss, RouteIndex
@@ -23,7 +23,7 @@ _MOST_HOSTS = 64
 class Matcher:
     """One application's way from a request to a rule."""
 
-    __slots__ = ("_find", "_hosts", "_index", "_map", "_version")
+    __slots__ = ("_find", "_hosts", "_index", "_map", "_refused", "_version")
 
     def __init__(self) -> None:
         self._index: RouteIndex | None = None
@@ -34,6 +34,7 @@ class Matcher:
         # Hosts that the URL map accepted: what is left to check of them is nothing. Bounded,
         # because clients choose them.
         self._hosts: set[str] = set()
+        self._refused = False
 
     def match(self, ctx: Any, app: Any) -> None:
         """Set the request's `url_rule` and `view_args`, or its `routing_exception`."""
@@ -93,7 +94,22 @@ class Matcher:
             return
         if host is not None and len(self._hosts) < _MOST_HOSTS:
             self._hosts.add(host)
-        request.url_rule, request.view_args = adapter.match(return_rule=True)
+        rule, args = adapter.match(return_rule=True)
+        if getattr(rule, "websocket_view", False) and not ctx._converses:
+            self._refuse(ctx.app)
+        request.url_rule, request.view_args = rule, args
+
+    def _refuse(self, app: Any) -> None:
+        """A client asks for a WebSocket where the server has none."""
+        if not self._refused:
+            self._refused = True  # once: clients choose how often they ask
+            app.logger.warning(
+                "A client asked for a WebSocket of %r, and this server speaks none to the"
+                " application: it got 400. WebSockets need ASGI: `demijohn serve`, or a server"
+                " that is given `app.asgi_app`.",
+                app.name,
+            )
+        raise WebsocketMismatch()
 
 
 def _stay_here(error: HTTPException) -> None:

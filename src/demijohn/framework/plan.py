@@ -56,6 +56,9 @@ HOOKS = (
     "after_request_funcs",
     "teardown_request_funcs",
     "url_value_preprocessors",
+    "before_websocket_funcs",
+    "after_websocket_funcs",
+    "teardown_websocket_funcs",
 )
 """The attributes of an application that hold hooks by scope."""
 
@@ -183,10 +186,11 @@ class Plan:
 
     def __init__(self, app: Any, endpoint: str | None) -> None:
         inwards = scopes(endpoint)
+        kind = "websocket" if endpoint in app._websocket_endpoints else "request"
         self.preprocessors = _lists(app.url_value_preprocessors, inwards)
-        self.before = _lists(app.before_request_funcs, inwards)
-        self.after = _lists(app.after_request_funcs, inwards[::-1])
-        self.teardown = _lists(app.teardown_request_funcs, inwards[::-1])
+        self.before = _lists(getattr(app, f"before_{kind}_funcs"), inwards)
+        self.after = _lists(getattr(app, f"after_{kind}_funcs"), inwards[::-1])
+        self.teardown = _lists(getattr(app, f"teardown_{kind}_funcs"), inwards[::-1])
 
 
 def _lists(hooks: dict[str | None, list[Callable[..., Any]]], names: tuple[Any, ...]) -> Lists:

@@ -136,6 +136,22 @@ class App(Protocol):
     ) -> dict[ft.AppOrBlueprintKey, list[ft.TemplateContextProcessorCallable]]: ...
 
     @property
+    def before_websocket_funcs(
+        self,
+    ) -> dict[ft.AppOrBlueprintKey, list[ft.BeforeRequestCallable]]: ...
+
+    @property
+    def after_websocket_funcs(
+        self,
+    ) -> dict[ft.AppOrBlueprintKey, list[ft.AfterWebSocketCallable]]: ...
+
+    @property
+    def teardown_websocket_funcs(self) -> dict[ft.AppOrBlueprintKey, list[ft.TeardownCallable]]: ...
+
+    @property
+    def _websocket_endpoints(self) -> set[str]: ...
+
+    @property
     def url_value_preprocessors(
         self,
     ) -> dict[ft.AppOrBlueprintKey, list[ft.URLValuePreprocessorCallable]]: ...

@@ -41,6 +41,8 @@ def add_url_rule(
     function's attribute, then the config's `PROVIDE_AUTOMATIC_OPTIONS`) or an explicit
     `OPTIONS` among the methods says otherwise.
 
+    `websocket_view` is said by `add_websocket`.
+
     `deadline` (seconds, None for no limit) and `on_disconnect` ("continue" or "cancel") are kept on
     the rule: see `limits`.
 
@@ -52,6 +54,9 @@ def add_url_rule(
         endpoint = endpoint_from_view_func(view_func)
     options["endpoint"] = endpoint
     limited = limits.take_options(options)
+    is_websocket = options.pop("websocket_view", False)
+    if is_websocket:
+        options["websocket"] = True
     methods = _methods(options.pop("methods", None), view_func)
     required: set[str] = set(getattr(view_func, "required_methods", ()))
 
@@ -67,9 +72,20 @@ def add_url_rule(
     rule_object = app.url_rule_class(rule, methods=methods | required, **options)
     setattr(rule_object, "provide_automatic_options", bool(provide_automatic_options))
     limits.declare(app, rule_object, limited)
+    if is_websocket:
+        _declare_websocket(app, rule_object)
     app.url_map.add(rule_object)
     if view_func is not None:
         _map_endpoint(app, endpoint, view_func)
+
+
+def _declare_websocket(app: App, rule: Any) -> None:
+    """Note that a WebSocket's view answers `rule`, and not an extension by `route`."""
+    rule.websocket_view = True
+    app._websocket_endpoints.add(rule.endpoint)
+    # A pipeline looks whether there are any, before it asks for an endpoint's own.
+    app.after_request_funcs.setdefault(None, [])
+    app.teardown_request_funcs.setdefault(None, [])
 
 
 def _methods(given: Iterable[str] | None, view_func: ft.RouteCallable | None) -> set[str]:

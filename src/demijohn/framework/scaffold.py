@@ -20,12 +20,14 @@ from werkzeug.utils import cached_property
 from demijohn import typing as ft
 
 from .paths import get_root_path
+from .plan import is_async
 
 if TYPE_CHECKING:
     from jinja2 import BaseLoader
 
 F = TypeVar("F", bound=Callable[..., Any])
 T_after_request = TypeVar("T_after_request", bound=ft.AfterRequestCallable[Any])
+T_after_websocket = TypeVar("T_after_websocket", bound=ft.AfterWebSocketCallable)
 T_before_request = TypeVar("T_before_request", bound=ft.BeforeRequestCallable)
 T_error_handler = TypeVar("T_error_handler", bound=ft.ErrorHandlerCallable)
 T_serving = TypeVar("T_serving", bound=ft.ServingCallable)
@@ -41,6 +43,7 @@ T_url_defaults = TypeVar("T_url_defaults", bound=ft.URLDefaultCallable)
 T_url_value_preprocessor = TypeVar(
     "T_url_value_preprocessor", bound=ft.URLValuePreprocessorCallable
 )
+T_websocket_view = TypeVar("T_websocket_view", bound=ft.WebSocketViewCallable)
 T_route = TypeVar("T_route", bound=ft.RouteCallable)
 
 
@@ -105,6 +108,15 @@ class Scaffold:
             self._hook_lists()
         )
         self.teardown_request_funcs: dict[ft.AppOrBlueprintKey, list[ft.TeardownCallable]] = (
+            self._hook_lists()
+        )
+        self.before_websocket_funcs: dict[ft.AppOrBlueprintKey, list[ft.BeforeRequestCallable]] = (
+            self._hook_lists()
+        )
+        self.after_websocket_funcs: dict[ft.AppOrBlueprintKey, list[ft.AfterWebSocketCallable]] = (
+            self._hook_lists()
+        )
+        self.teardown_websocket_funcs: dict[ft.AppOrBlueprintKey, list[ft.TeardownCallable]] = (
             self._hook_lists()
         )
         self.template_context_processors: dict[
@@ -249,6 +261,46 @@ class Scaffold:
 
         return decorator
 
+    @setupmethod
+    def websocket(
+        self, rule: str, **options: Any
+    ) -> Callable[[T_websocket_view], T_websocket_view]:
+        """Decorator that makes an async function the view of a WebSocket at `rule`.
+
+        `options` are those of `add_websocket`.
+        """
+
+        def decorator(f: T_websocket_view) -> T_websocket_view:
+            self.add_websocket(rule, options.pop("endpoint", None), f, **options)
+            return f
+
+        return decorator
+
+    @setupmethod
+    def add_websocket(
+        self,
+        rule: str,
+        endpoint: str | None = None,
+        view_func: ft.WebSocketViewCallable | None = None,
+        **options: Any,
+    ) -> None:
+        """Register a WebSocket's rule and view, as `add_url_rule` does for requests.
+
+        `options` are Werkzeug's `Rule`'s, and `deadline` (seconds that a connection may last) and
+        `on_disconnect` ("cancel", the default, or "continue": what becomes of the view when the
+        client leaves). Raises `TypeError` for a view that is no `async def`.
+        """
+        if "methods" in options:
+            raise TypeError("A WebSocket has no methods: leave the 'methods' argument out.")
+        if view_func is not None and not is_async(view_func):
+            raise TypeError(
+                f"The view of a WebSocket is an async function, as it waits for messages:"
+                f" `async def {getattr(view_func, '__name__', 'view')}(...)`. A decorator around it"
+                " has to give an async function, too."
+            )
+        view: Any = view_func
+        self.add_url_rule(rule, endpoint, view, False, websocket_view=True, **options)
+
     # Hooks
 
     @setupmethod
@@ -278,6 +330,31 @@ class Scaffold:
         Runs also where a request context was pushed by hand.  The return value is ignored.
         """
         self.teardown_request_funcs.setdefault(None, []).append(f)
+        return f
+
+    @setupmethod
+    def before_websocket(self, f: T_before_request) -> T_before_request:
+        """`before_request` for WebSockets: called before the view, while none is accepted.
+
+        What `f()` returns, unless `None`, is the answer that refuses the connection.
+        """
+        self.before_websocket_funcs.setdefault(None, []).append(f)
+        return f
+
+    @setupmethod
+    def after_websocket(self, f: T_after_websocket) -> T_after_websocket:
+        """`after_request` for WebSockets: `f(response)` once the view has returned.
+
+        `response` is the answer of a connection that was refused, and None for one that was
+        accepted; `f` returns it, or another one.
+        """
+        self.after_websocket_funcs.setdefault(None, []).append(f)
+        return f
+
+    @setupmethod
+    def teardown_websocket(self, f: T_teardown) -> T_teardown:
+        """`teardown_request` for WebSockets: called once when a connection's context ends."""
+        self.teardown_websocket_funcs.setdefault(None, []).append(f)
         return f
 
     @setupmethod

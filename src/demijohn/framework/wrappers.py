@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..http.request import Request as HttpRequest
 from ..http.response import Response as HttpResponse
+from ..http.websocket import WebSocket as HttpWebSocket
 from . import json
 from .globals import current_app_ctx
 
@@ -25,6 +26,10 @@ class Request(HttpRequest):
     def _settings(self) -> RequestSettings | None:
         ctx = current_app_ctx(None)
         return None if ctx is None else ctx.app
+
+
+class WebSocket(HttpWebSocket, Request):
+    """The WebSocket that a view sees as `websocket`, and as `request`: see `http.websocket`."""
 
 
 class Response(HttpResponse):

@@ -154,7 +154,7 @@ class InChild(Generic[P, T]):
         if self.is_async:
             return cast(T, self._await(args, kwargs))
         if self._here:
-            with self._covering() as child, child:
+            with covering(self._fork, self._token()) as child, child:
                 return cast(T, self._f(*args, **kwargs))
         # Nothing comes along that is not declared, and nothing that the function sets stays.
         variables = Variables() if self._variables is None else self._variables.copy()
@@ -172,24 +172,12 @@ class InChild(Generic[P, T]):
             token.retire()
 
     async def _await(self, args: Any, kwargs: Any) -> Any:
-        with self._covering() as child:
+        with covering(self._fork, self._token()) as child:
             async with child:
                 return await self._f(*args, **kwargs)
 
     def _token(self) -> CancelToken:
         return CancelToken(moment_after(self._deadline), self._above)
-
-    @contextmanager
-    def _covering(self) -> Iterator[Context]:
-        """A child for the calling Context, where what was current is so again afterwards."""
-        token = self._token()
-        covered = [(variable, variable.set(None)) for variable in self._fork.variables()]
-        try:
-            yield self._fork.child(token)
-        finally:
-            token.retire()
-            for variable, before in covered:
-                _uncover(variable, before)
 
     def as_sync(self) -> Callable[P, T]:
         """This function, run to its end where it is called."""
@@ -202,6 +190,18 @@ class InChild(Generic[P, T]):
                 " variables do not. Have what it needs carried, or hand it over as an argument."
             )
         return self._fork.pack(self._f, self._deadline)
+
+
+@contextmanager
+def covering(fork: Fork, token: CancelToken) -> Iterator[Context]:
+    """A child for the calling Context, not yet pushed; what was current is so again afterwards."""
+    covered = [(variable, variable.set(None)) for variable in fork.variables()]
+    try:
+        yield fork.child(token)
+    finally:
+        token.retire()
+        for variable, before in covered:
+            _uncover(variable, before)
 
 
 def _uncover(variable: ContextVar[Any], before: Token[Any]) -> None:
