@@ -148,7 +148,7 @@ def rewritten() -> str:
     imports.append(
         "from .handing import begin, call, close_unit, hand, make_response, run, save_session"
     )
-    imports.append("from .pipeline import Raised, _names, after_hooks, discard")
+    imports.append("from .pipeline import Raised, _names, after_hooks, discard, reported")
     imports.append("from .ends import _CLOSE, _CURRENT, _ENDED, _ENDING, _send_end")
     # What has an awaited form here is not to be had in the sync one.
     out = {

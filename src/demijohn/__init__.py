@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .framework.helpers import get_template_attribute as get_template_attribute
     from .framework.helpers import has_app_context as has_app_context
     from .framework.helpers import has_request_context as has_request_context
+    from .framework.helpers import has_websocket_context as has_websocket_context
     from .framework.helpers import jsonify as jsonify
     from .framework.helpers import make_response as make_response
     from .framework.helpers import redirect as redirect
@@ -68,12 +69,16 @@ if TYPE_CHECKING:
     from .framework.templates import stream_template_string as stream_template_string
     from .framework.wrappers import Request as Request
     from .framework.wrappers import Response as Response
+    from .framework.wrappers import WebSocket as WebSocket
     from .globals import app_ctx as app_ctx
     from .globals import current_app as current_app
     from .globals import g as g
     from .globals import request as request
     from .globals import request_ctx as request_ctx
     from .globals import session as session
+    from .globals import websocket as websocket
+    from .http.websocket import WebSocketBadMessage as WebSocketBadMessage
+    from .http.websocket import WebSocketDisconnected as WebSocketDisconnected
     from .serve.asgi_middleware import AppContextASGIMiddleware as AppContextASGIMiddleware
     from .serve.middleware import AppContextMiddleware as AppContextMiddleware
 
@@ -99,7 +104,15 @@ _HOMES = {
         "task_group",
     ),
     "framework.config": ("Config",),
-    "framework.globals": ("app_ctx", "current_app", "g", "request", "request_ctx", "session"),
+    "framework.globals": (
+        "app_ctx",
+        "current_app",
+        "g",
+        "request",
+        "request_ctx",
+        "session",
+        "websocket",
+    ),
     "framework.helpers": (
         "abort",
         "after_this_request",
@@ -108,6 +121,7 @@ _HOMES = {
         "get_template_attribute",
         "has_app_context",
         "has_request_context",
+        "has_websocket_context",
         "jsonify",
         "make_response",
         "redirect",
@@ -141,7 +155,8 @@ _HOMES = {
         "stream_template",
         "stream_template_string",
     ),
-    "framework.wrappers": ("Request", "Response"),
+    "framework.wrappers": ("Request", "Response", "WebSocket"),
+    "http.websocket": ("WebSocketBadMessage", "WebSocketDisconnected"),
     "serve.asgi_middleware": ("AppContextASGIMiddleware",),
     "serve.middleware": ("AppContextMiddleware",),
 }

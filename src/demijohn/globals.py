@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .application import Demijohn
     from .framework.app_contexts import AppContext, _AppCtxGlobals
     from .framework.contexts import RequestContext
-    from .framework.wrappers import Request
+    from .framework.wrappers import Request, WebSocket
     from .http.sessions import SessionMixin
 
 _cv_app: ContextVar[AppContext] = _globals._cv_app
@@ -22,8 +22,9 @@ g: _AppCtxGlobals = _globals.g
 request_ctx: RequestContext = _globals.request_ctx
 request: Request = _globals.request
 session: SessionMixin = _globals.session
+websocket: WebSocket = _globals.websocket
 
 _no_app_msg: str = "\n\n".join(_globals._NO_APP)
 _no_req_msg: str = "\n\n".join(_globals._NO_REQUEST)
 
-__all__ = ("app_ctx", "current_app", "g", "request", "request_ctx", "session")
+__all__ = ("app_ctx", "current_app", "g", "request", "request_ctx", "session", "websocket")

@@ -30,6 +30,12 @@ def has_request_context() -> bool:
     return _cv_request.get(None) is not None
 
 
+def has_websocket_context() -> bool:
+    """Whether a WebSocket's context is current, so that `websocket` can be used."""
+    ctx = _cv_request.get(None)
+    return ctx is not None and ctx._converses
+
+
 def has_app_context() -> bool:
     """Whether an application context is current, so that `current_app` and `g` can be used."""
     return _cv_app.get(None) is not None

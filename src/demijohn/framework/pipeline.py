@@ -215,14 +215,7 @@ def handle_user_exception(ctx: Any, app: Any, error: Any) -> Any:
 
 def handle_exception(ctx: Any, app: Any, error: Any) -> Any:
     """The 500 answer to an error that nobody handled; raises it where exceptions propagate."""
-    if got_request_exception.receivers:
-        got_request_exception.send(app, _async_wrapper=app.ensure_sync, exception=error)
-    if app._propagates:
-        try:
-            raise error
-        finally:
-            del error  # as in handle_user_exception
-    app.log_exception((type(error), error, error.__traceback__))
+    reported(app, error)
     answer: Any = answer_to(error)
     handler = app._find_error_handler(answer, _names(ctx))
     if handler is not None:
@@ -231,6 +224,18 @@ def handle_exception(ctx: Any, app: Any, error: Any) -> Any:
     if overrides.finalize_request:
         return app.finalize_request(answer, from_error_handler=True)
     return finalize(ctx, app, answer, overrides, False, True)
+
+
+def reported(app: Any, error: Any) -> None:
+    """Tell of an error that nobody handled, once; raises it where exceptions propagate."""
+    try:
+        if got_request_exception.receivers:
+            got_request_exception.send(app, _async_wrapper=app.ensure_sync, exception=error)
+        if app._propagates:
+            raise error
+        app.log_exception((type(error), error, error.__traceback__))
+    finally:
+        del error  # as in handle_user_exception
 
 
 # -- responses ------------------------------------------------------------------------------------

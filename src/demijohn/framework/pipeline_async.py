@@ -27,12 +27,11 @@ from .globals import (
 )
 from .handing import begin, call, close_unit, hand, make_response, run, save_session
 from .limits import answer_to
-from .pipeline import Raised, _names, after_hooks, discard
+from .pipeline import Raised, _names, after_hooks, discard, reported
 from .plan import Lists
 from .signals import (
     appcontext_popped,
     appcontext_tearing_down,
-    got_request_exception,
     request_finished,
     request_started,
     request_tearing_down,
@@ -214,14 +213,7 @@ async def handle_user_exception(ctx: Any, app: Any, error: Any) -> Any:
 
 async def handle_exception(ctx: Any, app: Any, error: Any) -> Any:
     """The 500 answer to an error that nobody handled; raises it where exceptions propagate."""
-    if got_request_exception.receivers:
-        got_request_exception.send(app, _async_wrapper=app.ensure_sync, exception=error)
-    if app._propagates:
-        try:
-            raise error
-        finally:
-            del error  # as in handle_user_exception
-    app.log_exception((type(error), error, error.__traceback__))
+    reported(app, error)
     answer: Any = answer_to(error)
     handler = app._find_error_handler(answer, _names(ctx))
     if handler is not None:

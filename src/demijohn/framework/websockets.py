@@ -139,9 +139,6 @@ async def converse(app: Any, environ: WSGIEnvironment, connection: Any) -> Farew
         farewell.answer = Raised(error)
         farewell.error = farewell.error or error
         farewell.code = http.INTERNAL_ERROR
-    finally:
-        # An interruption that met nothing that waits is taken back, for what awaits later.
-        await Ask(lambda driver: driver.take_interruption())
     return farewell
 
 
@@ -161,6 +158,7 @@ async def _talk(ctx: Any, app: Any, connection: Any) -> Any:
         rv = await steps.preprocess(ctx, app)
         if rv is None:
             rv = await steps.dispatch(ctx, app)
+            await Ask(_spare)
             if rv is None and not connection.begun:
                 raise TypeError(
                     f"The view of {request.endpoint!r} neither accepted the WebSocket nor refused"
@@ -184,6 +182,10 @@ async def _talk(ctx: Any, app: Any, connection: Any) -> Any:
         rv = None  # it may be an exception, whose traceback has this frame
 
 
+def _spare(driver: Any) -> None:
+    driver.spare()
+
+
 def _whole(response: Any, environ: WSGIEnvironment) -> tuple[int, list[tuple[str, str]], bytes]:
     """A response in one piece: a connection that is refused is not streamed to."""
     try:
@@ -200,7 +202,11 @@ async def _accepting(ctx: Any, on_driver: bool) -> list[tuple[str, str]]:
     app = ctx.app
     plans = app._plans
     response = app.response_class(status=101)
-    if ctx._opened is not None or plans.idle_interface is None or "HTTP_COOKIE" in ctx.request.environ:
+    if (
+        ctx._opened is not None
+        or plans.idle_interface is None
+        or "HTTP_COOKIE" in ctx.request.environ
+    ):
         if on_driver or plans.idle_interface is not None:
             await save_session(ctx, response)
         else:
@@ -223,7 +229,7 @@ def _log_origin(app: Any, request: WebSocket) -> None:
 
 def _say_goodbye(farewell: Farewell, app: Any, error: Exception) -> None:
     """What becomes of an error that came out of a view whose connection was accepted."""
-    stopped = _stop_in(error)
+    stopped = _stop_in(error, farewell.ctx.request.connection)
     if isinstance(stopped, http.WebSocketDisconnected) or _reason(stopped) == "disconnect":
         farewell.ctx._outcome = "disconnected"
         farewell.error = None
@@ -247,12 +253,14 @@ def _say_goodbye(farewell: Farewell, app: Any, error: Exception) -> None:
             farewell.answer = Raised(raised)
 
 
-def _stop_in(error: BaseException) -> BaseException | None:
+def _stop_in(error: BaseException, connection: Any) -> BaseException | None:
     """The error by which work was stopped from outside, also where several tasks met one."""
-    if isinstance(error, (http.WebSocketDisconnected, Cancelled, DeadlineExceeded)):
+    if isinstance(error, (Cancelled, DeadlineExceeded)):
         return error
+    if isinstance(error, http.WebSocketDisconnected):
+        return error if error._connection in (None, connection) else None
     if isinstance(error, BaseExceptionGroup):
-        found = [_stop_in(part) for part in error.exceptions]
+        found = [_stop_in(part, connection) for part in error.exceptions]
         if None not in found:
             return found[0]
     return None

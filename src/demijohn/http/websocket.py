@@ -49,8 +49,12 @@ class WebSocketDisconnected(Exception):
     A view that lets it through ends quietly, with the outcome "disconnected".
     """
 
-    def __init__(self, code: int, reason: str = "", by_client: bool = True) -> None:
+    def __init__(
+        self, code: int, reason: str = "", by_client: bool = True, connection: object = None
+    ) -> None:
         super().__init__(code, reason)
+        # Whose: a view may send to other connections.
+        self._connection = connection
         self.code = code
         self.reason = reason
         self.by_client = by_client

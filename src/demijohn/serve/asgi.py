@@ -15,6 +15,7 @@ from .guesses import refuse_rsgi, refuse_wsgi
 from .lifespan import serve_lifespan
 from .mounts import serve_mounted
 from .threads import Threads
+from .websocket import serve_websocket
 
 SYNC_THREADS, STREAM_THREADS = 40, 1000
 """How many sync functions, and steps of sync bodies, run at once; unless the configuration says
@@ -49,14 +50,17 @@ class ASGIApp:
 
     async def _serve(self, scope: Any, receive: Receive, send: Send) -> None:
         app = self._app
-        if scope["type"] == "lifespan":
+        kind = scope["type"]
+        if kind == "lifespan":
             await serve_lifespan(app, threads_of(app), scope, receive, send)
+        elif app._mounts is not None and await serve_mounted(app, scope, receive, send):
             return
-        if app._mounts is not None and await serve_mounted(app, scope, receive, send):
-            return
-        if scope["type"] != "http":
-            raise NotImplementedError(f"This application serves no {scope['type']!r} scopes.")
-        await serve_http(app, threads_of(app), scope, receive, send)
+        elif kind == "websocket":
+            await serve_websocket(app, threads_of(app), scope, receive, send)
+        elif kind == "http":
+            await serve_http(app, threads_of(app), scope, receive, send)
+        else:
+            raise NotImplementedError(f"This application serves no {kind!r} scopes.")
 
     def __repr__(self) -> str:
         return f"<ASGIApp of {self._app.name!r}>"

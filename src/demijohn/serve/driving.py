@@ -52,6 +52,7 @@ class Work:
         "_awaiting",
         "_cancelling",
         "_context",
+        "_held",
         "_interruption",
         "_lease",
         "_loop",
@@ -83,6 +84,7 @@ class Work:
         # knew when it was; -1 until it was.
         self._interruption: BaseException | None = None
         self._cancelling = -1
+        self._held = 0
         self._timer: asyncio.TimerHandle | None = None
 
     # -- one coroutine ------------------------------------------------------------------------
@@ -152,7 +154,7 @@ class Work:
         if self._interruption is None:
             self._interruption = error
             task = self._task
-            if task is not None and self._awaiting:
+            if task is not None and self._awaiting and not self._held:
                 self._cancelling = task.cancelling()
                 task.cancel()
 
@@ -169,12 +171,32 @@ class Work:
 
     def _wants_to_interrupt(self) -> bool:
         """Whether an interruption waits for an async function to await something."""
-        if self._interruption is None or self._cancelling != -1 or self._task is None:
+        if self._interruption is None or self._cancelling != -1 or self._held:
+            return False
+        if self._task is None:
             return False
         self._cancelling = self._task.cancelling()
         # As `asyncio.timeout` counts: each interruption is one cancel, and taken back once.
         self._task.cancel()
         return True
+
+    def is_current(self) -> bool:
+        """Whether the calling code is that of the coroutine, and not a task that it started."""
+        return self._task is not None and asyncio.current_task() is self._task
+
+    def hold(self) -> None:
+        """Put an interruption off, until `let_go` was called as often."""
+        self._held += 1
+
+    def let_go(self) -> None:
+        """Allow what `hold` has put off: the next that is awaited is interrupted."""
+        self._held -= 1
+
+    def spare(self) -> None:
+        """Interrupt nothing any more: the code was told in another way, or is over."""
+        self._interruption = self._interruption or error_for("user")
+        if self._cancelling == -1:
+            self._cancelling = -2
 
     def cancelled(self) -> None:
         """The server cancels the task."""

@@ -1,0 +1,289 @@
+"""A WebSocket over ASGI: its messages, and the way of a connection from its request to its end.
+
+What the application makes of it is the pipeline's (`framework.websockets`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from contextvars import Context, copy_context
+from typing import Any
+
+from ..framework.children import child_context
+from ..framework.globals import current_app_ctx, current_request_ctx
+from ..framework.pipeline import Raised
+from ..framework.websockets import Farewell, converse
+from ..http.headers import check_all
+from ..http.websocket import INTERNAL_ERROR, POLICY_VIOLATION, Message, WebSocketDisconnected
+from .asgi_environ import environ_of
+from .asgi_exchange import Exchange, Receive, Send
+from .drivers import CLIENT_KEY, enclosing, hand_out
+from .driving import Work
+from .threads import Threads
+
+READ_AHEAD = 64 * 1024
+"""How much of what the client sends is taken from the server before the view asks for it, in bytes:
+by that a client that leaves is noticed while the view works."""
+
+CLOSE_WAIT = 1.0
+"""Seconds that a last close waits for messages that are being sent to a client that is slow."""
+
+_PER_MESSAGE = 256
+_LOST = 1006
+_DENIAL = "websocket.http.response"
+
+
+class Connection:
+    """One WebSocket, as `http.websocket.Connection` describes it, on a server's ASGI messages."""
+
+    #: Gives the headers that the session adds when the connection is accepted.
+    on_accept: Callable[[bool], Awaitable[list[tuple[str, str]]]] | None = None
+
+    def __init__(self, scope: Any, receive: Receive, send: Send, work: Work) -> None:
+        self.accepted = False
+        self._scope = scope
+        self._server_receives = receive
+        self._server_sends = send
+        self._work = work
+        # The code, the reason and whether it was the client, once it is closed.
+        self._closed: tuple[int, str, bool] | None = None
+        self._accepting = asyncio.Lock()
+        self._sending = asyncio.Lock()
+        self._listener: asyncio.Task[None] | None = None
+        self._messages: deque[Message] = deque()
+        self._unread = 0
+        self._room = asyncio.Event()
+        self._waiter: asyncio.Future[None] | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether it was accepted, or closed: no other answer can be given any more."""
+        return self.accepted or self._closed is not None
+
+    # -- what the view calls ----------------------------------------------------------------------
+
+    async def accept(self, subprotocol: str | None, headers: list[tuple[str, str]]) -> None:
+        check_all(headers)
+        for name, _ in headers:
+            if name.lower() == "sec-websocket-protocol":
+                raise ValueError("Give the subprotocol as an argument, not as a header.")
+        async with self._accepting:
+            if self.accepted:
+                return
+            self._raise_closed()
+            if self.on_accept is not None:
+                headers = headers + await self.on_accept(self._work.is_current())
+            message = {
+                "type": "websocket.accept",
+                "subprotocol": subprotocol,
+                "headers": _encoded(headers),
+            }
+            self.accepted = True
+            await self._send(message)
+            # In an empty Context: it is nobody's work, and outlives what is current.
+            listening = self._listen()
+            name = "demijohn-websocket-listener"
+            self._listener = asyncio.create_task(listening, name=name, context=Context())
+
+    async def receive(self) -> Message:
+        if not self.accepted:
+            await self.accept(None, [])
+        if self._waiter is not None:
+            raise RuntimeError(
+                "Another task is waiting for this WebSocket's next message. Let one task receive,"
+                " and give the others what it got, by an `asyncio.Queue` for instance."
+            )
+        while not self._messages or (self._closed is not None and not self._closed[2]):
+            self._raise_closed()
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        message = self._messages.popleft()
+        self._unread -= len(message) + _PER_MESSAGE
+        if self._unread < READ_AHEAD:
+            self._room.set()
+        return message
+
+    async def send(self, data: Message) -> None:
+        if not self.accepted:
+            await self.accept(None, [])
+        kind = "text" if isinstance(data, str) else "bytes"
+        async with self._sending:
+            self._raise_closed()
+            await self._send({"type": "websocket.send", kind: data})
+
+    async def close(self, code: int, reason: str) -> None:
+        async with self._sending:
+            await self._close(code, reason)
+
+    @asynccontextmanager
+    async def message_context(self, deadline: float | None) -> AsyncIterator[None]:
+        work = self._work if self._work.is_current() else None
+        if work is not None:
+            work.hold()
+        try:
+            async with child_context(deadline):
+                yield
+        finally:
+            if work is not None:
+                work.let_go()
+
+    # -- what the edge calls ----------------------------------------------------------------------
+
+    async def close_at_last(self, code: int, reason: str) -> None:
+        """Close it, if nobody has; the client may be one that reads no more."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._sending.acquire(), CLOSE_WAIT)
+        with suppress(WebSocketDisconnected):
+            await self._close(code, reason)
+
+    async def deny(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        """Refuse it: by an HTTP answer where the server can give one, else by status 403."""
+        if self._closed is not None:
+            return
+        if _DENIAL not in (self._scope.get("extensions") or ()):
+            await self.close_at_last(POLICY_VIOLATION, "")
+            return
+        self._closed = (POLICY_VIOLATION, "", False)
+        start = {"type": f"{_DENIAL}.start", "status": status, "headers": _encoded(headers)}
+        with suppress(OSError):
+            await self._server_sends(start)
+            await self._server_sends({"type": f"{_DENIAL}.body", "body": body, "more_body": False})
+
+    async def drop(self) -> None:
+        """The connection is over: stop listening."""
+        self.on_accept = None
+        if self._listener is not None:
+            self._listener.cancel()
+            await asyncio.wait([self._listener])
+
+    # -- messages ---------------------------------------------------------------------------------
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        try:
+            await self._server_sends(message)
+        except OSError:
+            # So a server says that there is nobody to send to (ASGI, version 2.4).
+            self._is_gone(_LOST, "")
+            self._raise_closed()
+
+    async def _close(self, code: int, reason: str) -> None:
+        if self._closed is None:
+            self._closed = (code, reason, False)
+            self._wake()
+            with suppress(OSError):
+                message = {"type": "websocket.close", "code": code, "reason": reason}
+                await self._server_sends(message)
+
+    async def _listen(self) -> None:
+        """Take the server's messages, up to `READ_AHEAD` before they are wanted."""
+        while True:
+            message = await self._server_receives()
+            if message["type"] == "websocket.disconnect":
+                self._is_gone(message.get("code") or _LOST, message.get("reason") or "")
+                return
+            text: str | None = message.get("text")
+            data: Message = (message.get("bytes") or b"") if text is None else text
+            self._messages.append(data)
+            self._unread += len(data) + _PER_MESSAGE
+            self._wake()
+            while self._unread >= READ_AHEAD:
+                self._room.clear()
+                await self._room.wait()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _is_gone(self, code: int, reason: str) -> None:
+        """The client has left: whoever receives is told, then all that the connection started."""
+        if self._closed is not None:
+            return
+        self._closed = (code, reason, True)
+        if self._waiter is not None:
+            self._wake()
+        ctx = self._work.ctx
+        if ctx is not None and getattr(ctx.request.url_rule, "on_disconnect", None) != "continue":
+            ctx.cancel("disconnect")
+
+    def _raise_closed(self) -> None:
+        """Raise `WebSocketDisconnected` where it is closed."""
+        if self._closed is not None:
+            if self._work.is_current():
+                # The view knows by this: what it awaits after it is its own affair.
+                self._work.spare()
+            raise WebSocketDisconnected(*self._closed, self)
+
+
+def _encoded(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
+
+# -- the way of a connection ----------------------------------------------------------------------
+
+
+async def serve_websocket(
+    app: Any, threads: Threads, scope: Any, receive: Receive, send: Send
+) -> None:
+    """Serve one connection."""
+    if (await receive())["type"] != "websocket.connect":
+        return  # the client has left before it was looked at
+    environ = environ_of(scope, io.BytesIO())
+    # By these routing knows it; HTTP/2 has no such headers.
+    environ.update(HTTP_CONNECTION="Upgrade", HTTP_UPGRADE="websocket")
+    if current_app_ctx(None) is None and current_request_ctx(None) is None:
+        context = copy_context()
+    else:
+        context, _ = enclosing(app, environ.get(CLIENT_KEY))
+    work = Work(context, threads)
+    connection = Connection(scope, receive, send, work)
+    no_body: Any = None
+    exchange = Exchange(app, environ, no_body, send, work, context)
+    try:
+        await _serve(exchange, connection)
+    except BaseException:
+        hand_out(context)
+        raise
+    finally:
+        await connection.drop()
+        work.free()
+
+
+async def _serve(exchange: Exchange, connection: Connection) -> None:
+    farewell: Farewell | None = None
+    try:
+        talking = converse(exchange.app, exchange.environ, connection)
+        farewell = await exchange.work.drive(talking)
+        exchange.ctx, exchange.error = farewell.ctx, farewell.error
+        if farewell.at_once:
+            await connection.close_at_last(farewell.code, farewell.reason)
+        try:
+            await exchange.end(None)
+        finally:
+            await _part(connection, farewell)
+        exchange.raise_missed()
+    finally:
+        # An error's traceback leads to this frame.
+        farewell = exchange.error = None
+
+
+async def _part(connection: Connection, farewell: Farewell) -> None:
+    """Tell the client how it ended; the context has."""
+    answer = farewell.answer
+    try:
+        if type(answer) is Raised:
+            if connection.accepted and isinstance(answer.error, Exception):
+                await connection.close_at_last(INTERNAL_ERROR, "")
+            raise answer.error
+        if answer is not None:
+            await connection.deny(*answer)
+        else:
+            await connection.close_at_last(farewell.code, farewell.reason)
+    finally:
+        del answer
