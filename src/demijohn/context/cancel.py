@@ -172,11 +172,15 @@ def error_for(reason: str) -> Cancelled | DeadlineExceeded:
 
 
 def outcome_of(error: BaseException) -> str:
-    """How a context ended whose work raised `error`: "deadline", "cancelled" or "error"."""
+    """How a context ended whose work raised `error`: "deadline", "cancelled", "error", or what the
+    error itself says in an attribute `outcome`."""
     if isinstance(error, DeadlineExceeded):
         return "deadline"
     if isinstance(error, Cancelled):
         return "cancelled"
+    told: str | None = getattr(error, "outcome", None)
+    if told is not None:
+        return told
     # Asked by name: asyncio need not be loaded. A task that is cancelled ends so.
     kind = type(error)
     was_cancelled = kind.__name__ == "CancelledError" and kind.__module__.startswith("asyncio")

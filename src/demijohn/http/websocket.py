@@ -49,6 +49,9 @@ class WebSocketDisconnected(Exception):
     A view that lets it through ends quietly, with the outcome "disconnected".
     """
 
+    #: How the contexts end that it ends.
+    outcome = "disconnected"
+
     def __init__(
         self, code: int, reason: str = "", by_client: bool = True, connection: object = None
     ) -> None:

@@ -44,11 +44,13 @@ class Connection:
     on_accept: Callable[[bool], Awaitable[list[tuple[str, str]]]] | None = None
 
     def __init__(self, scope: Any, receive: Receive, send: Send, work: Work) -> None:
+        #: Whether the server was told so, and messages may follow.
         self.accepted = False
+        self._answered = False
         self._scope = scope
         self._server_receives = receive
         self._server_sends = send
-        self._work = work
+        self._work: Work | None = work
         # The code, the reason and whether it was the client, once it is closed.
         self._closed: tuple[int, str, bool] | None = None
         self._accepting = asyncio.Lock()
@@ -61,8 +63,8 @@ class Connection:
 
     @property
     def begun(self) -> bool:
-        """Whether it was accepted, or closed: no other answer can be given any more."""
-        return self.accepted or self._closed is not None
+        """Whether it is being accepted, or closed: no other answer can be given any more."""
+        return self._answered or self._closed is not None
 
     # -- what the view calls ----------------------------------------------------------------------
 
@@ -76,14 +78,15 @@ class Connection:
                 return
             self._raise_closed()
             if self.on_accept is not None:
-                headers = headers + await self.on_accept(self._work.is_current())
+                headers = headers + await self.on_accept(self._in_view())
             message = {
                 "type": "websocket.accept",
                 "subprotocol": subprotocol,
                 "headers": _encoded(headers),
             }
-            self.accepted = True
+            self._answered = True
             await self._send(message)
+            self.accepted = True
             # In an empty Context: it is nobody's work, and outlives what is current.
             listening = self._listen()
             name = "demijohn-websocket-listener"
@@ -124,7 +127,7 @@ class Connection:
 
     @asynccontextmanager
     async def message_context(self, deadline: float | None) -> AsyncIterator[None]:
-        work = self._work if self._work.is_current() else None
+        work = self._work if self._in_view() else None
         if work is not None:
             work.hold()
         try:
@@ -138,10 +141,16 @@ class Connection:
 
     async def close_at_last(self, code: int, reason: str) -> None:
         """Close it, if nobody has; the client may be one that reads no more."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._sending.acquire(), CLOSE_WAIT)
-        with suppress(WebSocketDisconnected):
+        if self._closed is not None:
+            return
+        waited = False
+        try:
+            with suppress(TimeoutError):
+                waited = await asyncio.wait_for(self._sending.acquire(), CLOSE_WAIT)
             await self._close(code, reason)
+        finally:
+            if waited:
+                self._sending.release()
 
     async def deny(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         """Refuse it: by an HTTP answer where the server can give one, else by status 403."""
@@ -157,11 +166,13 @@ class Connection:
             await self._server_sends({"type": f"{_DENIAL}.body", "body": body, "more_body": False})
 
     async def drop(self) -> None:
-        """The connection is over: stop listening."""
-        self.on_accept = None
-        if self._listener is not None:
-            self._listener.cancel()
-            await asyncio.wait([self._listener])
+        """The connection is over: stop listening, and let go of its context."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.cancel()
+            await asyncio.wait([listener])
+        self._closed = self._closed or (_LOST, "", False)
+        self.on_accept = self._work = None
 
     # -- messages ---------------------------------------------------------------------------------
 
@@ -206,16 +217,19 @@ class Connection:
         if self._closed is not None:
             return
         self._closed = (code, reason, True)
-        if self._waiter is not None:
-            self._wake()
-        ctx = self._work.ctx
+        self._wake()
+        ctx = None if self._work is None else self._work.ctx
         if ctx is not None and getattr(ctx.request.url_rule, "on_disconnect", None) != "continue":
             ctx.cancel("disconnect")
+
+    def _in_view(self) -> bool:
+        """Whether the calling code is the view's, and not a task's that it started."""
+        return self._work is not None and self._work.is_current()
 
     def _raise_closed(self) -> None:
         """Raise `WebSocketDisconnected` where it is closed."""
         if self._closed is not None:
-            if self._work.is_current():
+            if self._work is not None and self._in_view():
                 # The view knows by this: what it awaits after it is its own affair.
                 self._work.spare()
             raise WebSocketDisconnected(*self._closed, self)
