@@ -211,7 +211,8 @@ async def _accepting(ctx: Any, on_driver: bool) -> list[tuple[str, str]]:
             await save_session(ctx, response)
         else:
             loop = asyncio.get_running_loop()
-            await loop.run_in_executor(None, copy_context().run, ctx._save_session, response)
+            saving = partial(copy_context().run, ctx._save_session, response)
+            await loop.run_in_executor(None, saving)
     ctx._now_accepted()
     return [("Set-Cookie", value) for value in response.headers.getlist("Set-Cookie")]
 

@@ -28,7 +28,9 @@ class Request(HttpRequest):
         return None if ctx is None else ctx.app
 
 
-class WebSocket(HttpWebSocket, Request):
+class WebSocket(  # pyright: ignore[reportIncompatibleMethodOverride]  # its `close` is its own
+    HttpWebSocket, Request
+):
     """The WebSocket that a view sees as `websocket`, and as `request`: see `http.websocket`."""
 
 

@@ -112,7 +112,8 @@ class WebSocket(Request):
         self, environ: WSGIEnvironment, populate_request: bool = True, shallow: bool = False
     ) -> None:
         super().__init__(environ, populate_request, shallow)
-        self.scheme = "wss" if environ.get("wsgi.url_scheme") in ("https", "wss") else "ws"
+        secure = environ.get("wsgi.url_scheme") in ("https", "wss")
+        setattr(self, "scheme", "wss" if secure else "ws")
 
     @lazy
     def requested_subprotocols(self) -> list[str]:
@@ -155,7 +156,7 @@ class WebSocket(Request):
                 "This WebSocket was accepted already: `receive` and `send` accept it where nobody"
                 " has. Call `accept` before the first of them."
             )
-        pairs = headers.items() if isinstance(headers, Mapping) else headers or ()
+        pairs: t.Any = headers.items() if isinstance(headers, Mapping) else headers or ()
         await self._wire.accept(subprotocol, list(pairs))
 
     async def receive(self) -> Message:

@@ -242,13 +242,21 @@ def test_a_message_has_a_context_of_its_own() -> None:
             assert g.local == "connection"
             assert app_ctx._get_current_object() is outer
 
-    wire = talk(app, "/", "1", "2", leave=1000)
+    async def main() -> None:
+        wire = Wire()
+        async with talking(app, wire):
+            for n in ("1", "2"):
+                wire.say(n)
+                assert (await wire.hears(int(n)))[-1] == n
+            wire.leave(1000)
+        assert wire.close is None
+
+    run(main)
     assert log == [
-        *("open", ("1", "it"), "close", ("end", "ok")),
-        *("open", ("2", "it"), "close", ("end", "ok")),
+        *("open", ("1", "it"), ("end", "ok"), "close"),
+        *("open", ("2", "it"), ("end", "ok"), "close"),
         *(("websocket", "ok"), ("end", "ok")),
     ]
-    assert wire.close is None
 
 
 def test_a_message_that_fails() -> None:
@@ -268,7 +276,7 @@ def test_a_message_that_fails() -> None:
 
     assert talk(app, "/", "bad", "good").messages == ["sorry"]
     assert log == [
-        *("open", ("end", "error"), "open", "close", ("end", "ok")),
+        *("open", ("end", "error"), "open", ("end", "ok"), "close"),
         *(("websocket", "ok"), ("end", "ok")),
     ]
 
@@ -300,7 +308,7 @@ def test_a_client_that_leaves_in_a_message() -> None:
 
     run(main)
     assert log == [
-        *("open", ("order", "disconnect"), "close", ("end", "ok")),
+        *("open", ("order", "disconnect"), ("end", "ok"), "close"),
         *(("websocket", "disconnected"), ("end", "disconnected")),
     ]
 

@@ -150,7 +150,7 @@ async def cancels_itself() -> None:
     await asyncio.sleep(3600)
 
 
-# View, what the client does: None or the code with which it leaves. Then close code, outcome, error.
+# View; None, or the code with which the client leaves; then close code, outcome and error.
 WAYS: dict[str, tuple[Callable[..., Any], int | None, int | None, str, str]] = {
     "returns": (returns, None, 1000, "ok", "NoneType"),
     "raises": (raises, None, 1011, "error", "LookupError"),

@@ -58,7 +58,7 @@ def test_accepting_with_subprotocol_and_headers() -> None:
             {"headers": {"X-A": "a\r\nb"}},
             {"headers": {"Sec-WebSocket-Protocol": "chat"}},
         ):
-            with pytest.raises(ValueError, match="offer|newline|argument") as error:
+            with pytest.raises(ValueError, match=r"offer|newline|argument") as error:
                 await websocket.accept(**wrong)  # type: ignore[arg-type]
             raised.append(str(error.value))
         await websocket.accept("chat", [("X-Room", "tea"), ("X-Room", "cake")])
@@ -112,11 +112,23 @@ def test_what_a_websocket_tells() -> None:
     wire = talk(app, partial(Wire, "/rooms/7?q=1", scheme="wss", headers=headers))
     assert wire.close == (1000, "")
     assert seen == {
-        **{"args": "1", "cookies": "b", "path": "/rooms/7", "scheme": "wss", "secure": True},
-        **{"url": "wss://example.com/rooms/7?q=1", "host": "example.com", "headers": "1"},
-        **{"endpoint": "rooms.room", "blueprint": "rooms", "view_args": {"number": 7}},
-        **{"number": 7, "here": "wss://example.com/rooms/2", "page": "/page"},
-        **{"whole": "https://example.com/page", "same": True, "within": True},
+        "args": "1",
+        "cookies": "b",
+        "path": "/rooms/7",
+        "scheme": "wss",
+        "secure": True,
+        "url": "wss://example.com/rooms/7?q=1",
+        "host": "example.com",
+        "headers": "1",
+        "endpoint": "rooms.room",
+        "blueprint": "rooms",
+        "view_args": {"number": 7},
+        "number": 7,
+        "here": "wss://example.com/rooms/2",
+        "page": "/page",
+        "whole": "https://example.com/page",
+        "same": True,
+        "within": True,
     }
 
 
@@ -264,7 +276,7 @@ def test_an_unhandled_error_is_logged_once(caplog: pytest.LogCaptureFixture) -> 
 
 
 def test_a_view_that_does_nothing_is_told_so(caplog: pytest.LogCaptureFixture) -> None:
-    """A view that neither accepts nor refuses is a mistake: 500, and the log says what is missing."""
+    """A view that neither accepts nor refuses is a mistake: 500, and the log says what it is."""
     app = make_app()
 
     @app.websocket("/")
@@ -519,7 +531,7 @@ def test_the_session_until_the_accept() -> None:
     @app.websocket("/")
     async def view() -> None:
         await websocket.accept()
-        with pytest.raises(SessionReadOnly, match="before `await websocket.accept"):
+        with pytest.raises(SessionReadOnly, match=r"before `await websocket\.accept"):
             session["late"] = 1
         seen.append(dict(session))
 

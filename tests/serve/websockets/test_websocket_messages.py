@@ -246,7 +246,7 @@ def test_tasks_send_in_the_order_of_their_calls() -> None:
 
 
 def test_sending_waits_for_the_client() -> None:
-    """A client that does not read makes `send` wait: no message is kept beside the one that waits."""
+    """A client that does not read makes `send` wait; no message is kept beside the waiting one."""
     app = make_app()
     sent: list[int] = []
 
