@@ -12,7 +12,6 @@ import pytest
 
 from demijohn import Demijohn, request, resource
 from demijohn.globals import app_ctx, request_ctx
-from demijohn.serve import driving
 
 from .asgi_kit import DEADLINE, Peer, ask, eventually, scope
 
@@ -171,14 +170,11 @@ def test_an_end_is_shielded(app: Demijohn, log: list[Any]) -> None:
 
 @pytest.mark.parametrize("kind", ["async", "sync"])
 def test_an_end_that_hangs_is_given_up(
-    app: Demijohn,
-    kind: str,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    app: Demijohn, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A cancelled end that is not over in `END_TIMEOUT` is given up, and the log names what it was
     doing."""
-    monkeypatch.setattr(driving, "END_TIMEOUT", 0.05)
+    app.config["END_TIMEOUT"] = 0.05
     begun, gate = threading.Event(), threading.Event()
     app.get("/")(lambda: "x")
 
