@@ -200,6 +200,11 @@ class Demijohn(AppBase):
         """What is mounted here, the longest prefix first."""
         return () if self._mounts is None else tuple(self._mounts)
 
+    @property
+    def _runs_around_serving(self) -> bool:
+        by_asgi = any(mount.interface == "asgi" for mount in self.mounts)
+        return by_asgi or super()._runs_around_serving
+
     def close(self) -> None:
         """Close the resources of lifetime `app` in this process, and stop what is mounted here and
         runs beside its requests; a later use starts them again.

@@ -31,14 +31,16 @@ _BAD_REQUEST = b"Bad Request\n"
 class ASGIOnWSGI:
     """Serves `mount.app` to a WSGI server.
 
-    Its lifespan starts with the first request of a process, and ends with the parent's `close()` or
-    the process. An exception of the application leaves through the server, like one of any WSGI
+    On the loop of the parent's lifespan, where that runs. Otherwise the first request of a process
+    starts a loop and the mount's lifespan, which end with the parent's `close()` or the process. An
+    exception of the application leaves through the server, like one of any WSGI
     application's; one that it raises after its last byte is logged.
     """
 
     def __init__(self, mount: Mount, app: Any) -> None:
         self._bridge = need_a2wsgi(mount, "WSGI").ASGIMiddleware
         self._mount = mount
+        self._mounts = app._mounts
         self._lifespan: Lifespan | None = None
         self._open: set[_Exchange] = set()
         self._side = SideLoop(self._begin, self._end)
@@ -50,10 +52,9 @@ class ASGIOnWSGI:
         except ValueError:
             start_response("400 Bad Request", [("Content-Length", str(len(_BAD_REQUEST)))])
             return [_BAD_REQUEST]
-        loop = self._side.get()
-        assert self._lifespan is not None
+        loop, state = self._place()
         scope = scope_of(environ, length)
-        scope["state"] = self._lifespan.state.copy()
+        scope["state"] = state.copy()
         exchange = _Exchange(self._mount.app, scope, loop, copy_context(), self._open)
         # All that a2wsgi needs to read the body and to call the application.
         plain = {
@@ -66,8 +67,25 @@ class ASGIOnWSGI:
         bridge = self._bridge(exchange.run, loop=loop)
         return _Body(exchange, bridge(plain, start_response))
 
+    def _place(self) -> tuple[Any, dict[str, Any]]:
+        """The loop to serve on, and the lifespan's state."""
+        given: Lifespan | None = self._mounts.lifespans.get(self._mount.prefix)
+        # Not on the loop of this very thread, which waits for the answer.
+        if given is not None and given.loop is not asyncio._get_running_loop():
+            return given.loop, given.state
+        loop = self._side.get()
+        assert self._lifespan is not None
+        return loop, self._lifespan.state
+
+    def leave(self) -> None:
+        """What is open on the running loop is not answered any more."""
+        loop = asyncio.get_running_loop()
+        for exchange in list(self._open):
+            if exchange.loop is loop:
+                exchange.stop()
+
     def close(self) -> None:
-        """End what is open, and the loop."""
+        """End what is open, and the loop of its own."""
         self._side.close()
 
     async def _begin(self) -> None:
@@ -76,8 +94,7 @@ class ASGIOnWSGI:
         self._lifespan = lifespan
 
     async def _end(self) -> None:
-        for exchange in list(self._open):
-            exchange.stop()
+        self.leave()
         assert self._lifespan is not None
         try:
             await self._lifespan.stop()
@@ -98,7 +115,7 @@ class _Exchange:
     ) -> None:
         self._app = app
         self._scope = scope
-        self._loop = loop
+        self.loop = loop
         self._context = context
         self._open = open_ones
         #: What the application raised before its last byte.
@@ -114,7 +131,7 @@ class _Exchange:
         """What a2wsgi calls, and takes for the application. Ends with the answer."""
         self._a2_receive, self._a2_send = receive, send
         self._open.add(self)
-        task = self._loop.create_task(self._call(), context=self._context)
+        task = self.loop.create_task(self._call(), context=self._context)
         task.add_done_callback(self._over)
         waits = [asyncio.ensure_future(one.wait()) for one in (self._answered, self._gone)]
         try:
@@ -160,7 +177,7 @@ class _Exchange:
         """Nobody wants the rest of the answer: the application is told. From any thread."""
         self._closed = True
         try:
-            self._loop.call_soon_threadsafe(self._gone.set)
+            self.loop.call_soon_threadsafe(self._gone.set)
         except RuntimeError:
             pass  # the loop is closed, and with it the application's task ended
 

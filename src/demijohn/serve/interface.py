@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias
 from ..framework.plan import is_async
 from ..framework.sites import Site
 from .asgi import ASGIApp
+from .mounts import WSGIMounts
 from .wsgi import wsgi_app
 
 Interface: TypeAlias = Literal["wsgi", "asgi"]
@@ -32,9 +33,9 @@ class Choice:
 def choose(app: Any, wanted: str = "auto") -> Choice:
     """The interface for an application: the one that is `wanted`, else what it needs.
 
-    WebSockets, functions around the serving and async functions ask for ASGI; without any, WSGI is
-    faster. Middleware decides first: it stands around one of the two, and the other would go round
-    it.
+    WebSockets, functions around the serving, ASGI applications that are mounted and async functions
+    ask for ASGI; without any, WSGI is faster. Middleware decides first: it stands around one of the
+    two, and the other would go round it.
     """
     around_asgi, around_wsgi = _middleware(app)
     sockets = next((rule.rule for rule in app.url_map.iter_rules() if rule.websocket), None)
@@ -55,6 +56,9 @@ def choose(app: Any, wanted: str = "auto") -> Choice:
     for functions in (app.before_serving_funcs, app.while_serving_funcs, app.after_serving_funcs):
         for function in functions:
             return Choice("asgi", f"as {_named(function)} runs around the serving")
+    for mount in app.mounts:
+        if mount.interface == "asgi":
+            return Choice("asgi", f"as what is mounted at {mount.prefix} is called by it")
     for function in _functions(app):
         if is_async(function):
             return Choice("asgi", f"as {_named(function)} is async")
@@ -72,7 +76,7 @@ def unseen(wanted: str) -> Choice:
 def _middleware(app: Any) -> tuple[str | None, str | None]:
     """What stands around the ASGI edge, and around the WSGI edge."""
     asgi, wsgi = app.asgi_app, app.wsgi_app
-    own = getattr(wsgi, "__func__", None) is wsgi_app
+    own = getattr(wsgi, "__func__", None) is wsgi_app or isinstance(wsgi, WSGIMounts)
     return (
         None if isinstance(asgi, ASGIApp) else _kind(asgi),
         None if own else _kind(wsgi),

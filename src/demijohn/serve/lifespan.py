@@ -23,6 +23,7 @@ from ..framework.handing import Ask, hand, made, run
 from ..framework.limits import end_timeout
 from ..framework.sites import Site
 from .driving import Work
+from .mounted_lifespan import MountedLifespans
 from .stopping import Stopping, heard, stopping_of, told_by_main_process
 from .threads import Threads
 
@@ -33,7 +34,7 @@ _POLL = 0.1  # seconds between two questions to a main process that sends no sig
 async def serve_lifespan(app: Any, threads: Threads, scope: Any, receive: Any, send: Any) -> None:
     """Serve the lifespan of one server process (the ASGI specification's "Lifespan Protocol")."""
     await receive()
-    lifespan = Lifespan(app, threads)
+    lifespan = Lifespan(app, threads, by_asgi=True)
     with ExitStack() as hearing:
         loop = asyncio.get_running_loop()
         hearing.enter_context(heard(partial(_begin_on, loop, stopping_of(app))))
@@ -89,17 +90,20 @@ class Lifespan:
     """One time of serving an application, on the loop that runs at `start`.
 
     At the start: `before_serving` functions, then `while_serving` ones up to their `yield`, each in
-    the order of registration. At the end: sync functions that still run on threads are waited for,
-    `after_serving` functions in that order, `while_serving` ones go on after their `yield`, last
-    begun first, and resources of lifetime `app` are closed, last opened first.
+    the order of registration, then the lifespans of what is mounted. At the end: sync functions
+    that still run on threads are waited for, `after_serving` functions in that order, the lifespans
+    of what is mounted, `while_serving` functions go on after their `yield`, last begun first, and
+    resources of lifetime `app` are closed, last opened first.
 
     An application that is served twice in one process has one lifespan, the first; the second
     does nothing.
     """
 
-    def __init__(self, app: Any, threads: Threads) -> None:
+    def __init__(self, app: Any, threads: Threads, by_asgi: bool = False) -> None:
         self.app = app
         self._threads = threads
+        self._by_asgi = by_asgi
+        self._mounted = MountedLifespans(app)
         #: What runs, or ran last, at the start: for the message where it fails.
         self.starting = "startup"
         self._blocks: list[_Block] = []
@@ -125,6 +129,8 @@ class Lifespan:
                 block = _Block(app, self._threads, self.starting, function)
                 await block.enter()
                 self._blocks.append(block)
+            self.starting = "lifespan of what is mounted"
+            await self._mounted.start(self._by_asgi)
             # From here on nothing is registered.
             app._got_first_request = True
         except BaseException:
@@ -158,6 +164,8 @@ class Lifespan:
     async def _end(self) -> list[BaseException]:
         """End what has begun; log and return what failed."""
         errors: list[BaseException] = []
+        for failed in await self._mounted.stop():
+            errors.append(self._failed("lifespan of what is mounted", failed))
         while self._blocks:
             block = self._blocks.pop()
             try:

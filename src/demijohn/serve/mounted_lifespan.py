@@ -1,20 +1,16 @@
 """The lifespan of mounted ASGI applications: started and stopped with the one they are mounted in.
 
-Each runs in a task of its own, with its own state. On the ASGI edge the parent's lifespan does this
-(`mounted`), on the WSGI edge the bridge's loop (`bridge_wsgi`). What the protocol's messages mean
-is in the ASGI specification, "Lifespan".
+Each runs in a task of its own, with its own state. The parent's lifespan does this; on the WSGI
+edge, where a server need not run that, `bridge_wsgi` does. What the protocol's messages mean is in
+the ASGI specification, "Lifespan".
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import Context
 from typing import Any
-
-from .mounted import Mount
 
 _logger = logging.getLogger("demijohn")
 
@@ -27,6 +23,8 @@ class Lifespan:
         self._prefix = prefix
         #: What the application keeps for its requests, each of which gets a copy.
         self.state: dict[str, Any] = {}
+        #: Where it was started.
+        self.loop: Any = None
         self._asked: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._answers: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
@@ -41,11 +39,12 @@ class Lifespan:
             "asgi": {"version": "3.0", "spec_version": "2.0"},
             "state": self.state,
         }
+        self.loop = asyncio.get_running_loop()
         # In an empty Context: nothing of who starts it is seen in there.
-        self._task = asyncio.get_running_loop().create_task(self._run(scope), context=Context())
+        self._task = task = self.loop.create_task(self._run(scope), context=Context())
         answer = await self._ask("startup")
         if answer is None:
-            if (task := self._task).done() and (error := task.exception()) is not None:
+            if task.done() and (error := task.exception()) is not None:
                 _logger.debug("What is mounted at %s has no lifespan", self._prefix, exc_info=error)
             self._task = None
         elif answer["type"] != "lifespan.startup.complete":
@@ -94,30 +93,37 @@ class Lifespan:
             _logger.error("What is mounted at %s failed", self._prefix, exc_info=error)
 
 
-@asynccontextmanager
-async def mounted(app: Any) -> AsyncIterator[None]:
-    """For the block, everything ASGI that is mounted in `app` is started.
+class MountedLifespans:
+    """The lifespans of all that is mounted in an application, on the running loop."""
 
-    Raises `RuntimeError`, with all stopped again, when one of it does not start.
-    """
-    async with AsyncExitStack() as stack:
-        for mount in app.mounts:
-            await stack.enter_async_context(_started(app, mount))
-        yield
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self._started: list[tuple[str, Lifespan]] = []
 
+    async def start(self, by_asgi: bool) -> None:
+        """Start each; `by_asgi` says that the server calls by ASGI, for sure. `RuntimeError` when
+        one does not start, or cannot be served; `stop` is to be called then, too."""
+        mounts = self._app._mounts
+        for mount in self._app.mounts:
+            if mount.interface == "wsgi":
+                if by_asgi:
+                    mounts.asgi_of(mount)  # what it needs is installed, or this raises
+                continue
+            if mount.interface == "both" and not by_asgi:
+                continue
+            lifespan = Lifespan(mount.app, mount.prefix)
+            await lifespan.start()
+            self._started.append((mount.prefix, lifespan))
+            mounts.lifespans[mount.prefix] = lifespan
 
-@asynccontextmanager
-async def _started(app: Any, mount: Mount) -> AsyncIterator[None]:
-    called = app._mounts.asgi_of(mount)
-    if mount.interface == "wsgi":
-        # Nothing to start; but what serves it must be installed.
-        yield
-        return
-    lifespan = Lifespan(called, mount.prefix)
-    await lifespan.start()
-    app._mounts.states[mount.prefix] = lifespan.state
-    try:
-        yield
-    finally:
-        app._mounts.states.pop(mount.prefix, None)
-        await lifespan.stop()
+    async def stop(self) -> list[BaseException]:
+        """Stop what was started, the last first; returns what failed."""
+        errors: list[BaseException] = []
+        while self._started:
+            prefix, lifespan = self._started.pop()
+            self._app._mounts.leave(prefix)
+            try:
+                await lifespan.stop()
+            except Exception as error:
+                errors.append(error)
+        return errors

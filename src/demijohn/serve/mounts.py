@@ -42,8 +42,8 @@ class Mounts:
         # (prefix as a WSGI path, mount), and what a mount is bridged by, by its prefix.
         self._paths: tuple[tuple[str, Mount], ...] = ()
         self._bridges: dict[str, Any] = {}
-        #: What the lifespan of a mount keeps for its requests, by prefix, while it is started.
-        self.states: dict[str, dict[str, Any]] = {}
+        #: The lifespan of a mount, by prefix, while the parent's has it started.
+        self.lifespans: dict[str, Any] = {}
 
     def __iter__(self) -> Iterator[Mount]:
         return iter(self._all)
@@ -89,9 +89,9 @@ class Mounts:
                     below["raw_path"] = quote(root).encode() + below["raw_path"]
                 # What the parent's lifespan made is the parent's.
                 below.pop("state", None)
-                state = self.states.get(mount.prefix)
-                if state is not None:
-                    below["state"] = state.copy()
+                lifespan = self.lifespans.get(mount.prefix)
+                if lifespan is not None:
+                    below["state"] = lifespan.state.copy()
                 if EXTRA_KEY in below:
                     below[EXTRA_KEY] = dict(below[EXTRA_KEY])
                     _without_client(below[EXTRA_KEY])
@@ -124,6 +124,14 @@ class Mounts:
                 if bridge is None:
                     bridge = self._bridges[mount.prefix] = make(mount, self._app)
         return bridge
+
+    def leave(self, prefix: str) -> None:
+        """The lifespan of a mount is about to be stopped: what still uses it is told, on its loop.
+        The next user starts another."""
+        self.lifespans.pop(prefix)
+        leave = getattr(self._bridges.get(prefix), "leave", None)
+        if leave is not None:
+            leave()
 
     def close(self) -> None:
         """Stop what the bridges of this process have started; a later request starts it again."""
