@@ -9,11 +9,12 @@ from contextvars import ContextVar
 from typing import Any
 
 import pytest
-from lifespan_kit import WAIT, WAYS, Boom, Server, Site, by_server
 
 import demijohn
 from demijohn import current_app, g, has_request_context, on_end, resource
 from demijohn.globals import app_ctx
+
+from .kit import WAIT, WAYS, Boom, Server, Site, by_server
 
 Serve = Callable[[Any, Callable[[], object]], None]
 var: ContextVar[str] = ContextVar("var")

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lifespan_kit import WAIT, Site, by_server
 
 import demijohn
 from demijohn import current_app
 from demijohn.serve.stopping import SIGNALS, Stopping, heard, last_words, stopping_of
+
+from .kit import WAIT, Site, by_server
 
 SOURCE = Path(demijohn.__file__).parent.parent
 
