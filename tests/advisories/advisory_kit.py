@@ -10,7 +10,9 @@ from __future__ import annotations
 import io
 import sys
 import time
-from collections.abc import Callable, Iterable
+import tracemalloc
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 Check = Callable[[Any], None]
@@ -150,6 +152,17 @@ def seconds(work: Callable[[], object], tries: int = 3) -> float:
         work()
         best = min(best, time.process_time() - start)
     return best
+
+
+@contextmanager
+def traced_memory() -> Iterator[Callable[[], int]]:
+    """Trace what the block allocates; gives a function that tells the peak so far, in bytes."""
+    tracemalloc.start()
+    try:
+        yield lambda: tracemalloc.get_traced_memory()[1]
+    finally:
+        # Also when a check fails: tracing makes everything after it many times slower.
+        tracemalloc.stop()
 
 
 def grows_linearly(work: Callable[[int], object], size: int, factor: int = 8) -> None:

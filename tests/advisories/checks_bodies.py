@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import tracemalloc
 from typing import Any
 
 from advisory_kit import (
@@ -18,6 +17,7 @@ from advisory_kit import (
     part,
     post,
     seconds,
+    traced_memory,
 )
 
 
@@ -154,10 +154,9 @@ def json_in_any_encoding_is_cheap(fw: Any) -> None:
         for claimed in (None, "utf-8", "utf-32", "nope", "idna", "rot13", "zlib_codec"):
             body = text.encode(written)
             kind = "application/json" + (f"; charset={claimed}" if claimed else "")
-            tracemalloc.start()
-            status = post(app, "/json", body, kind).status
-            peak = tracemalloc.get_traced_memory()[1]
-            tracemalloc.stop()
+            with traced_memory() as peak_so_far:
+                status = post(app, "/json", body, kind).status
+                peak = peak_so_far()
             assert status in (200, 400), (written, claimed)
             assert peak < 12 * len(body) + 500_000, (written, claimed, peak)
     for odd in (b'"\xed\xa0\x80"', b'"\\ud800"', b"NaN", b"[Infinity]", b"\x00", b"\xff\xfe"):
@@ -195,8 +194,7 @@ def encoded_bodies_are_not_unpacked(fw: Any) -> None:
     app = body_app(fw)
     bomb = gzip.compress(b"[" + b" " * 10_000_000 + b"]")
     headers = [("Content-Encoding", "gzip")]
-    tracemalloc.start()
-    assert post(app, "/data", bomb, "", headers=headers).body == b"%d" % len(bomb)
-    assert post(app, "/json", bomb, "application/json", headers=headers).status == 400
-    assert tracemalloc.get_traced_memory()[1] < 1_000_000
-    tracemalloc.stop()
+    with traced_memory() as peak:
+        assert post(app, "/data", bomb, "", headers=headers).body == b"%d" % len(bomb)
+        assert post(app, "/json", bomb, "application/json", headers=headers).status == 400
+        assert peak() < 1_000_000
