@@ -14,15 +14,16 @@ from typing import Any
 from urllib.parse import unquote
 
 import flask
-import mounted_django
-from asgi_kit import DEADLINE, Peer, scope
 from fastapi import FastAPI, Request
 from fastapi.responses import PlainTextResponse, StreamingResponse
-from mounted_django import PARTS
 from werkzeug.test import EnvironBuilder
 
 import demijohn
 from demijohn import has_app_context, has_request_context
+
+from . import mounted_django
+from .asgi_kit import DEADLINE, Peer, scope
+from .mounted_django import PARTS
 
 
 def of_flask(fw: Any) -> Any:

@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import pytest
-from asgi_kit import DEADLINE, Peer, eventually, scope
 from fastapi import BackgroundTasks, Depends, FastAPI, Request, WebSocket
 from fastapi.responses import StreamingResponse
 from starlette.middleware.base import BaseHTTPMiddleware
@@ -31,6 +30,8 @@ from demijohn import (
     resource,
     url_for,
 )
+
+from .asgi_kit import DEADLINE, Peer, eventually, scope
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 log: list[Any] = []

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from mounted_apps import ASK, KINDS, PARTS, Answer
 
 import demijohn
 from demijohn import Demijohn, g, request
+
+from .mounted_apps import ASK, KINDS, PARTS, Answer
 
 
 @pytest.fixture(params=list(ASK))

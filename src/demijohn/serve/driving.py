@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from ..context.cancel import error_for
+from ..context.ending import END_TIMEOUT
 from ..framework.handing import Ask, Call, Outside
 from ..framework.limits import end_timeout
 from .threads import Lease, Limit, Threads
@@ -384,7 +385,8 @@ class _Visit:
 async def _shielded(steps: _Steps[T], ctx: Any) -> T:
     """Await an end in a task of its own; a cancel waits for it, `END_TIMEOUT` seconds at most.
 
-    That is the configuration's, of the application of `ctx`."""
+    That is the setting of the application of `ctx`, if there is one.
+    """
 
     async def end() -> T:
         return await steps
@@ -392,7 +394,7 @@ async def _shielded(steps: _Steps[T], ctx: Any) -> T:
     task = asyncio.ensure_future(end())
     cancelled: asyncio.CancelledError | None = None
     until: float | None = None
-    limit = end_timeout(ctx.app)
+    limit = END_TIMEOUT if ctx is None else end_timeout(ctx.app)
     loop = asyncio.get_running_loop()
     try:
         while not task.done():
