@@ -63,12 +63,15 @@ class Stream:
         finally:
             told.close()
             if listener is not None:
-                await stopped(listener)
+                listener.cancel()
+        # Nothing may be awaited before the end: a cancel would come there, and skip it.
         try:
             await self._finish(failed)
         finally:
             # The error's traceback leads to this frame.
             del failed
+            if listener is not None:
+                await asyncio.wait([listener])
 
     async def _finish(self, failed: BaseException | None) -> None:
         """Close the body, end the request, then say that the body is over."""
@@ -172,9 +175,3 @@ class Stream:
             self._work.interrupt(Left(why))
             if why == SHUTDOWN:
                 self._exchange.ctx.cancel(why)
-
-
-async def stopped(task: asyncio.Task[None]) -> None:
-    """Cancel a task and await its end."""
-    task.cancel()
-    await asyncio.wait([task])
