@@ -119,8 +119,10 @@ PROGRAMS = [
     "core-alone.md",
     "from-g-and-teardown.md",
     "generators.md",
+    "lifespan.md",
     "processes.md",
     "resources.md",
+    "stopping.md",
     "threads.md",
 ]
 """The pages whose parts are one program."""

@@ -58,16 +58,10 @@ def each(*names: str) -> list[Any]:
     ]
 
 
-CONF = """
-from ended_site import app
-
-def post_worker_init(worker):
-    worker.serving = app.serving()
-    worker.serving.__enter__()
-
-def worker_exit(server, worker):
-    worker.serving.__exit__(None, None, None)
-"""
+PAGE = Path(__file__).parents[3] / "docs" / "howto" / "lifespan.md"
+CONF = next(
+    block for block in PAGE.read_text().split("```python\n") if "post_worker_init" in block
+).partition("```")[0]
 StartSite = Callable[..., Running]
 
 
