@@ -213,7 +213,11 @@ async def handle_user_exception(ctx: Any, app: Any, error: Any) -> Any:
 
 async def handle_exception(ctx: Any, app: Any, error: Any) -> Any:
     """The 500 answer to an error that nobody handled; raises it where exceptions propagate."""
-    reported(app, error)
+    try:
+        reported(app, error)
+    except BaseException:
+        del error  # as in handle_user_exception
+        raise
     answer: Any = answer_to(error)
     handler = app._find_error_handler(answer, _names(ctx))
     if handler is not None:
