@@ -673,7 +673,8 @@ def test_a_websocket_has_one_context(shop: Demijohn, code: int, outcome: str, ca
     assert log == ["open", False, ("ann", outcome, "NoneType"), "closed"]
 
 
-def test_the_lifespan_passes_through(shop: Demijohn) -> None:
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_the_lifespan_passes_through(shop: Demijohn, kind: str) -> None:
     """The application's own lifespan runs, with no context; resources of lifetime "app" are closed
     after it, before the server is told."""
 
@@ -681,6 +682,13 @@ def test_the_lifespan_passes_through(shop: Demijohn) -> None:
     def pool() -> Iterator[str]:
         log.append("open pool")
         yield "pool"
+        log.append("closed pool")
+
+    @shop.resource(lifetime="app")
+    async def async_pool() -> AsyncIterator[str]:
+        log.append("open pool")
+        yield "pool"
+        await asyncio.sleep(0)
         log.append("closed pool")
 
     async def lifespan(app: Any) -> AsyncIterator[dict[str, Any]]:
@@ -693,7 +701,8 @@ def test_the_lifespan_passes_through(shop: Demijohn) -> None:
 
     @api.get("/")
     async def index(request: Request) -> str:
-        return f"{pool} {request.state.size}"
+        found = str(pool) if kind == "sync" else await async_pool
+        return f"{found} {request.state.size}"
 
     async def main() -> None:
         app = of(shop, api)

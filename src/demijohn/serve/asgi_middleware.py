@@ -76,7 +76,7 @@ class AppContextASGIMiddleware:
                 held = self.app._scope.held
                 work = Work(copy_context(), threads_of(self.app))
                 try:
-                    errors = await work.drive(made(held.closing(None, True)), shield=True)
+                    errors = await work.drive(made(held.closing(None, True)))
                     if errors:
                         report_errors(self.app, None, errors, repr(self.app))
                 finally:
