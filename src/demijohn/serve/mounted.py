@@ -52,7 +52,7 @@ def interface_of(other: Any, said: Interface | None) -> Literal["wsgi", "asgi", 
         return said
     if isinstance(other, AppBase):
         return "both"
-    if is_async(other) or is_async(type(other).__call__):
+    if is_async(other) or is_async(other.__call__):
         return "asgi"
     if _takes(other, 2) and not _takes(other, 3):
         return "wsgi"
