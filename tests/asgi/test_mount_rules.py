@@ -324,7 +324,8 @@ def test_mounts_cost_nothing_without() -> None:
     program = (
         "import sys; from demijohn import Demijohn; app = Demijohn('x');"
         " app.mount('/a', lambda environ, start_response: [start_response('200 OK', [])] and []);"
-        " app.test_client().get('/a/'); print({'a2wsgi', 'demijohn.serve.bridging'} & sys.modules.keys())"
+        " app.test_client().get('/a/');"
+        " print({'a2wsgi', 'demijohn.serve.bridging'} & sys.modules.keys())"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],

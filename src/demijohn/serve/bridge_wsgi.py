@@ -77,12 +77,12 @@ class ASGIOnWSGI:
         assert self._lifespan is not None
         return loop, self._lifespan.state
 
-    def leave(self) -> None:
-        """What is open on the running loop is not answered any more."""
+    async def leave(self) -> None:
+        """What is open on the running loop is not answered any more; its readers do not wait."""
         loop = asyncio.get_running_loop()
-        for exchange in list(self._open):
-            if exchange.loop is loop:
-                exchange.stop()
+        told = [one.stop() for one in list(self._open) if one.loop is loop]
+        if told:
+            await asyncio.wait(told, timeout=1)
 
     def close(self) -> None:
         """End what is open, and the loop of its own."""
@@ -94,7 +94,7 @@ class ASGIOnWSGI:
         self._lifespan = lifespan
 
     async def _end(self) -> None:
-        self.leave()
+        await self.leave()
         assert self._lifespan is not None
         try:
             await self._lifespan.stop()
@@ -126,10 +126,12 @@ class _Exchange:
         self._answered = asyncio.Event()
         self._gone = asyncio.Event()
         self._next: asyncio.Future[Any] | None = None
+        self._passing: asyncio.Future[Any] | None = None
 
     async def run(self, scope: Any, receive: Any, send: Any) -> None:
         """What a2wsgi calls, and takes for the application. Ends with the answer."""
         self._a2_receive, self._a2_send = receive, send
+        self._passing = asyncio.current_task()
         self._open.add(self)
         task = self.loop.create_task(self._call(), context=self._context)
         task.add_done_callback(self._over)
@@ -167,11 +169,14 @@ class _Exchange:
     def __str__(self) -> str:
         return f"{self._scope['method']} {self._scope['path']!r}"
 
-    def stop(self) -> None:
-        """The process stops: what is not answered by now is an error. On the loop."""
+    def stop(self) -> asyncio.Future[Any]:
+        """The loop stops: what is not answered by now is an error. On the loop; the reader of the
+        answer has been told when what is returned is done."""
         if not self._answered.is_set():
             self.error = RuntimeError(f"Stopped before the response was complete: {self}")
             self._gone.set()
+        assert self._passing is not None
+        return self._passing
 
     def leave(self) -> None:
         """Nobody wants the rest of the answer: the application is told. From any thread."""
@@ -263,9 +268,16 @@ class _Body:
             finally:
                 # The error's traceback leads to this frame.
                 del error
-        except BaseException:
+        except BaseException as raised:
             self.close()
-            raise
+            error, self._exchange.error = self._exchange.error, None
+            try:
+                # Its loop may be closed already when a2wsgi asks for it.
+                if error is not None and isinstance(raised, RuntimeError):
+                    raise error from raised
+                raise
+            finally:
+                del error, raised
 
     def close(self) -> None:
         """Tell the application that nobody wants more, if there is more."""

@@ -44,7 +44,7 @@ class Lifespan:
         self._task = task = self.loop.create_task(self._run(scope), context=Context())
         answer = await self._ask("startup")
         if answer is None:
-            if task.done() and (error := task.exception()) is not None:
+            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
                 _logger.debug("What is mounted at %s has no lifespan", self._prefix, exc_info=error)
             self._task = None
         elif answer["type"] != "lifespan.startup.complete":
@@ -65,7 +65,13 @@ class Lifespan:
             )
 
     async def _run(self, scope: dict[str, Any]) -> None:
-        await self._app(scope, self._asked.get, self._answers.put)
+        await self._app(scope, self._asked.get, self._send)
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        if not message["type"].startswith("lifespan."):
+            # An application that takes every scope for a request: it has no lifespan.
+            raise ValueError(f"{message['type']!r} is no message of a lifespan.")
+        self._answers.put_nowait(message)
 
     async def _ask(self, what: str) -> dict[str, Any] | None:
         """Send one message and wait for its answer; None when the application ended without."""
@@ -121,7 +127,7 @@ class MountedLifespans:
         errors: list[BaseException] = []
         while self._started:
             prefix, lifespan = self._started.pop()
-            self._app._mounts.leave(prefix)
+            await self._app._mounts.leave(prefix)
             try:
                 await lifespan.stop()
             except Exception as error:

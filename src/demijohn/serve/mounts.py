@@ -125,13 +125,13 @@ class Mounts:
                     bridge = self._bridges[mount.prefix] = make(mount, self._app)
         return bridge
 
-    def leave(self, prefix: str) -> None:
+    async def leave(self, prefix: str) -> None:
         """The lifespan of a mount is about to be stopped: what still uses it is told, on its loop.
         The next user starts another."""
         self.lifespans.pop(prefix)
         leave = getattr(self._bridges.get(prefix), "leave", None)
         if leave is not None:
-            leave()
+            await leave()
 
     def close(self) -> None:
         """Stop what the bridges of this process have started; a later request starts it again."""
