@@ -13,6 +13,7 @@ from werkzeug.routing import RoutingException
 
 from ..http.coerce import quick
 from ..http.response import assemble
+from .awaiting import explain_await
 from .contexts import RequestContext, new_request
 from .ends import end_at_edge
 from .limits import answer_to
@@ -232,6 +233,8 @@ def handle_exception(ctx: Any, app: Any, error: Any) -> Any:
 
 def reported(app: Any, error: Any) -> None:
     """Tell of an error that nobody handled, once; raises it where exceptions propagate."""
+    if isinstance(error, TypeError):
+        explain_await(error)
     try:
         if got_request_exception.receivers:
             got_request_exception.send(app, _async_wrapper=app.ensure_sync, exception=error)
