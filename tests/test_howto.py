@@ -115,15 +115,18 @@ def test_inspecting(tmp_path: Path) -> None:
 
 
 PROGRAMS = [
+    "asgi.md",
     "asyncio.md",
     "core-alone.md",
     "from-g-and-teardown.md",
+    "from-quart.md",
     "generators.md",
     "lifespan.md",
     "processes.md",
     "resources.md",
     "stopping.md",
     "threads.md",
+    "websockets.md",
 ]
 """The pages whose parts are one program."""
 
@@ -136,7 +139,13 @@ def test_a_page_is_a_program(name: str, tmp_path: Path, monkeypatch: pytest.Monk
     kept = {name: text for name, text in os.environ.items() if not name.startswith(FOREIGN)}
     python = Path(sys.executable).parent
     path = os.pathsep.join([str(python), os.environ["PATH"]])
-    environment = {**kept, "PATH": path, "PYTHONPATH": str(ROOT / "src"), "HOME": str(tmp_path)}
+    environment = {
+        **kept,
+        "PATH": path,
+        "PYTHONPATH": str(ROOT / "src"),
+        "HOME": str(tmp_path),
+        "UVICORN_PORT": "0",
+    }
     with Reader(tmp_path, environment) as reader:
         assert follow_page(HOWTO / name, reader) > 1
 
