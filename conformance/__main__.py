@@ -28,6 +28,7 @@ def run(
 ) -> dict[str, Result]:
     """Run a suite and return its results; what pytest prints goes to a log beside the XML."""
     which = "control" if options.control else "results"
+    which += "" if options.edge == "wsgi" else f"-{options.edge}"
     junit = environment.BUILD / f"{suite.name}-{which}.xml"
     junit.unlink(missing_ok=True)
     folder = environment.tests_folder(suite, python)
@@ -37,6 +38,7 @@ def run(
     command += ["-k", options.k] if options.k else []
     away = ("FLASK", "DEMIJOHN", "PYTEST", "PYTHONPATH")
     variables = {name: value for name, value in os.environ.items() if not name.startswith(away)}
+    variables["DEMIJOHN_TEST_EDGE"] = options.edge
     with junit.with_suffix(".log").open("w") as log, suppress(subprocess.TimeoutExpired):
         subprocess.run(
             [*command, suite.tests],
@@ -129,7 +131,7 @@ def subject(suite: Suite, options: argparse.Namespace, figures: dict[str, object
     reference = suite.reference()
     if options.k:
         reference = [test for test in reference if test in found]
-    expected = suite.expected()
+    expected = suite.expected(options.edge)
     verdict = results.judge(reference, found, expected)
     print(table(reference, found))
     report(verdict, found, expected)
@@ -157,6 +159,9 @@ def main() -> int:
     parser.add_argument("--control", action="store_true", help="run on Flask itself")
     parser.add_argument("--record", action="store_true", help="with --control: record what passes")
     parser.add_argument("-k", "--k", metavar="EXPRESSION", help="only tests that match, as pytest")
+    parser.add_argument(
+        "--edge", choices=("wsgi", "asgi"), default="wsgi", help="how test clients call the app"
+    )
     parser.add_argument("--timeout", type=float, default=300, help="seconds for a suite (300)")
     parser.add_argument("--proof", action="store_true", help="write docs/proof/conformance.json")
     options = parser.parse_args()
@@ -172,9 +177,10 @@ def main() -> int:
         good = control(suite, options) if options.control else subject(suite, options, figures)
         failed += [] if good else [suite.name]
         print(f"({time.monotonic() - start:.0f} s)", flush=True)
-    if processes.NAME in chosen and not options.control:
+    if processes.NAME in chosen and not options.control and options.edge == "wsgi":
         failed += processes.run(options)
-    if options.proof and not options.control and not options.k and not options.suites:
+    whole = not (options.control or options.k or options.suites or options.edge != "wsgi")
+    if options.proof and whole:
         proof.record("conformance", "make conformance", figures)
     print(f"\nFAILED: {', '.join(failed)}" if failed else "\nAs recorded.")
     return 1 if failed else 0
