@@ -55,21 +55,28 @@ async def _serve(exchange: Exchange, joined: Any) -> None:
         answering = respond(app, environ, joined)
         exchange.ctx, answer, exchange.error = await exchange.work.drive(answering)
         if type(answer) is Raised:
+            _preserve(exchange)
             await _raise(exchange, answer.error)
         status, headers, body, plain = await _finished(exchange, answer)
+        _preserve(exchange)
         if not plain:
             await Stream(exchange, answer, body).send(status, headers)
             return
-        if _PRESERVE_KEY in environ:
-            preserve = environ[_PRESERVE_KEY]
-            preserve(exchange.ctx.app_ctx)
-            preserve(exchange.ctx)
         await exchange.end(None)
         exchange.raise_missed()
         await _send_plain(exchange, status, headers, body)
     finally:
         # An error's traceback leads to this frame.
         answer = body = exchange.error = None
+
+
+def _preserve(exchange: Exchange) -> None:
+    """Give the contexts to a test client that keeps them: it pushes successors of them, or borrows
+    them while a body streams."""
+    preserve = exchange.environ.get(_PRESERVE_KEY)
+    if preserve is not None:
+        preserve(exchange.ctx.app_ctx)
+        preserve(exchange.ctx)
 
 
 async def _raise(exchange: Exchange, error: BaseException) -> None:

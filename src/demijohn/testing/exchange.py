@@ -146,7 +146,8 @@ class Exchange:
         self._tell()
 
     async def _take(self, body: bytes, more: bool) -> None:
-        self._chunks.append(body)
+        if body or more or not self.streams:
+            self._chunks.append(body)
         if not more:
             self.complete = True
             # There is nothing that the application could still be told.
