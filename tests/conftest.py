@@ -11,6 +11,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+EDGE_VARIABLE = "DEMIJOHN_TEST_EDGE"
+
 pytest_plugins = ["demijohn.testing.plugin"]
 
 # No deadline: how long an example takes says more of the machine's load than of the code. In CI the
@@ -27,6 +29,24 @@ def pytest_collection_finish() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the suite's own marker."""
+    config.addinivalue_line(
+        "markers",
+        "wsgi_only(reason): the test is about WSGI itself; it is left out where"
+        f" {EDGE_VARIABLE}=asgi sends the tests' requests to the other edge.",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what has no sense at the edge of this run."""
+    if os.environ.get(EDGE_VARIABLE) != "asgi":
+        return
+    left_out = [item for item in items if item.get_closest_marker("wsgi_only")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if not item.get_closest_marker("wsgi_only")]
 
 
 @pytest.fixture(autouse=True)

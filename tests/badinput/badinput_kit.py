@@ -31,6 +31,8 @@ class Ledger:
         self._running = 0
         self._fw = fw
         app.wsgi_app = self._around(app.wsgi_app)
+        if hasattr(app, "asgi_app"):
+            app.asgi_app = self._around_async(app.asgi_app)
         app.teardown_request(lambda exc: self._count("request_ends"))
         app.teardown_appcontext(lambda exc: self._count("app_ends"))
         self._failed = lambda sender, exception: self.errors.append(exception)
@@ -58,6 +60,21 @@ class Ledger:
                     self._quiet.notify_all()
 
         return wsgi_app
+
+    def _around_async(self, inner: Any) -> Any:
+        async def asgi_app(scope: Any, receive: Any, send: Any) -> None:
+            with self._lock:
+                self.requests += 1
+                self._running += 1
+            try:
+                await inner(scope, receive, send)
+            finally:
+                with self._lock:
+                    self.left_current += self._fw.has_app_context()
+                    self._running -= 1
+                    self._quiet.notify_all()
+
+        return asgi_app
 
     def check(self, requests: int | None = None) -> None:
         """Each request ended its two contexts once and left nothing current on its thread."""

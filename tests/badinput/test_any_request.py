@@ -7,6 +7,7 @@ from typing import Any
 import flask
 import pytest
 from badinput_kit import make_site
+from edges import called
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from werkzeug.test import create_environ, run_wsgi_app
@@ -45,7 +46,9 @@ def sites() -> tuple[Any, Any]:
 
 
 def ask(app: Any, changes: dict[str, str]) -> tuple[int, list[tuple[str, str]], bytes]:
-    body, status, headers = run_wsgi_app(app, {**create_environ(), **changes}, buffered=True)
+    body, status, headers = run_wsgi_app(
+        called(app), {**create_environ(), **changes}, buffered=True
+    )
     return int(status.split()[0]), list(headers), b"".join(body)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import flask
 import pytest
+from edges import called
 from werkzeug.test import EnvironBuilder
 
 import demijohn
@@ -173,7 +174,7 @@ def serve(app: Any, log: Log, path: str, steps: int | None = None, **options: An
         return lambda data: None
 
     environ = EnvironBuilder(path, **options).get_environ()
-    body: Iterable[bytes] = app(environ, start_response)
+    body: Iterable[bytes] = called(app)(environ, start_response)
     log("app returned")
     got = b""
     for number, item in enumerate(body, start=1):
@@ -359,7 +360,7 @@ def test_body_that_is_never_started() -> None:
     log = Log(demijohn)
     app = make_app(demijohn, log)
     environ = EnvironBuilder("/stream").get_environ()
-    body = app(environ, lambda status, headers, exc_info=None: lambda data: None)
+    body = called(app)(environ, lambda status, headers, exc_info=None: lambda data: None)
     assert "appcontext_popped []" not in log.entries
     body.close()
     assert log.entries[-len(end(("app",))) :] == end(("app",))

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from edges import called
 from werkzeug.exceptions import InternalServerError
 from werkzeug.test import create_environ, run_wsgi_app
 
@@ -67,7 +68,7 @@ def test_an_error_in_the_body() -> None:
     """An exception in a streamed body is an error's end, although the status line was sent."""
     log: Log = []
     app = make_app(log)
-    body, status, _ = run_wsgi_app(app, create_environ("/stream"))
+    body, status, _ = run_wsgi_app(called(app), create_environ("/stream"))
     assert status == "200 OK"
     with pytest.raises(OSError):
         list(body)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import flask
+from edges import called
 from werkzeug.test import EnvironBuilder
 
 import demijohn
@@ -53,7 +54,7 @@ def _serve(app: Any, path: str, options: dict[str, Any]) -> Served:
 
     body: Any = None
     try:
-        body = app(environ, start_response)
+        body = called(app)(environ, start_response)
         for piece in body:
             served.pieces.append(piece)
     except Exception as error:

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from edges import called
 from elsewhere import in_thread
 from werkzeug.test import EnvironBuilder
 
@@ -187,7 +188,7 @@ class Served:
 
     def __init__(self, app: Any, path: str = "/") -> None:
         self.status: str | None = None
-        self.body: Any = app(environ_for(path), self._start)
+        self.body: Any = called(app)(environ_for(path), self._start)
 
     def _start(self, status: str, headers: object, exc_info: object = None) -> Any:
         self.status = status

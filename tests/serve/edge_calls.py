@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import flask
 import pytest
+from edges import called
 from werkzeug.test import EnvironBuilder
 
 import demijohn
@@ -79,7 +80,8 @@ def call(
         exchange.headers = headers
         return lambda data: None
 
-    exchange.body = app({**environ_for(path, **options), **(environ or {})}, start_response)
+    environ = {**environ_for(path, **options), **(environ or {})}
+    exchange.body = called(app)(environ, start_response)
     return exchange
 
 

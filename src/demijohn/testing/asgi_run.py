@@ -30,32 +30,27 @@ def caller(app: Any) -> WSGIApplication:
 
     def call(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         loop = _thread_loop()
-        exchange = Exchange(body_parts(environ))
+        exchange = Exchange(body_parts(environ), "steps")
         exchange.start(app, http_scope(environ), loop.loop, copy_context())
-        first = _run(loop, exchange.step)
+        _run(loop, exchange.head)
         start_response(exchange.status, exchange.headers.to_wsgi_list())
-        if not exchange.streams:
-            return () if first is None else (first,)
-        return _Body(loop, exchange, first)
+        return _Body(loop, exchange)
 
     return call
 
 
 class _Body:
-    """A streamed body: each step lets the application go on; closed early, its client leaves."""
+    """A body: each step lets the application go on; closed early, its client leaves."""
 
-    def __init__(self, loop: KeptLoop, exchange: Exchange, first: bytes | None) -> None:
+    def __init__(self, loop: KeptLoop, exchange: Exchange) -> None:
         self._loop = loop
         self._exchange = exchange
-        self._first = first
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
-        step, self._first = self._first, None
-        if step is None:
-            step = _run(self._loop, self._exchange.step)
+        step = _run(self._loop, self._exchange.step)
         if step is None:
             raise StopIteration
         return step

@@ -19,7 +19,7 @@ from werkzeug.wsgi import get_current_url
 
 from .asgi_scope import body_parts, http_scope
 from .client import FlaskClient, LastRequest
-from .exchange import Exchange
+from .exchange import Exchange, Pace
 
 if TYPE_CHECKING:
     from werkzeug.datastructures import Headers
@@ -154,21 +154,21 @@ class AsyncClient:
     async def _send(self, request: BaseRequest, chunks: Chunks | None = None) -> TestResponse:
         requests = self._requests
         environ = request.environ.copy()
-        exchange, scope = self._exchange(request, environ, chunks, True)
+        exchange, scope = self._exchange(request, environ, chunks, "all")
         await self.application(scope, exchange.receive, exchange.send)
         body = exchange.collected()
         requests.take_cookies(request, exchange.headers)
         return self._response(exchange, body, request)
 
     def _exchange(
-        self, request: BaseRequest, environ: Any, chunks: Chunks | None, flows: bool
+        self, request: BaseRequest, environ: Any, chunks: Chunks | None, pace: Pace
     ) -> tuple[Exchange, dict[str, Any]]:
         self._requests._add_cookies_to_wsgi(environ)
         if chunks is None:
-            return Exchange(body_parts(environ), flows), http_scope(environ)
+            return Exchange(body_parts(environ), pace), http_scope(environ)
         environ.pop("CONTENT_LENGTH", None)
         environ["HTTP_TRANSFER_ENCODING"] = "chunked"
-        return Exchange(_parts(chunks), flows), http_scope(environ)
+        return Exchange(_parts(chunks), pace), http_scope(environ)
 
     def _response(
         self, exchange: Exchange, body: Iterable[bytes], request: BaseRequest
@@ -208,7 +208,7 @@ class AsyncClient:
         request = self._requests.request_from(args, kwargs)
         kept = self._kept
         await kept.let_go_async()
-        exchange, scope = self._exchange(request, request.environ.copy(), chunks, False)
+        exchange, scope = self._exchange(request, request.environ.copy(), chunks, "parts")
         loop = asyncio.get_running_loop()
         exchange.start(self.application, scope, loop, copy_context())
         try:

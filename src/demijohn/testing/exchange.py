@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextvars import Context
-from typing import Any
+from typing import Any, Literal
 
 from werkzeug.datastructures import Headers
 from werkzeug.http import HTTP_STATUS_CODES
@@ -25,6 +25,7 @@ _WRITTEN = {
     for name in ("ETag", "WWW-Authenticate", "Content-MD5", "DNT", "TE", "SourceMap")
 }
 _LEFT = "The client has left: nothing can be sent to it any more."
+Pace = Literal["all", "parts", "steps"]
 Parts = Iterator[tuple[bytes, bool]]
 
 
@@ -44,15 +45,14 @@ class ProtocolError(RuntimeError):
 class Exchange:
     """A request's body, given out by `receive`, and the answer, taken by `send`.
 
-    `send` waits with each part of a body that streams until somebody wants the next one, so that an
-    application is never ahead of its client; with `flows`, it takes everything at once.
+    `pace` says how far an application gets ahead of its client. "all": `send` takes everything at
+    once. "parts": with each part of a body that streams it waits until somebody wants the next one.
+    "steps": so it does with the status and the headers, as a WSGI server does.
     """
 
-    def __init__(
-        self, parts: Parts | AsyncIterator[tuple[bytes, bool]], flows: bool = False
-    ) -> None:
+    def __init__(self, parts: Parts | AsyncIterator[tuple[bytes, bool]], pace: Pace) -> None:
         self._parts = parts
-        self._flows = flows
+        self._pace = pace
         self._receives = self._received_all = False
         #: What `receive` waits for: there is nothing more to come.
         self._gone = asyncio.Event()
@@ -128,6 +128,8 @@ class Exchange:
             raise ProtocolError(f"{kind!r} was sent after the end of the body.")
         if kind == "http.response.start":
             self._start(message)
+            if self._pace == "steps":
+                await self._until_wanted()
         elif kind != "http.response.body":
             raise ProtocolError(f"{kind!r} is no message of an HTTP response.")
         elif not self.status_code:
@@ -154,9 +156,12 @@ class Exchange:
             self._gone.set()
             return
         self.streams = True
-        if self._flows:
+        if self._pace == "all":
             await asyncio.sleep(0)
-            return
+        else:
+            await self._until_wanted()
+
+    async def _until_wanted(self) -> None:
         self._wanted = asyncio.get_running_loop().create_future()
         self._tell()
         await self._wanted
