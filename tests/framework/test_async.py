@@ -237,6 +237,7 @@ def test_steps_by_hand(fw: Any) -> None:
     assert app.log[-2:] == ["request ok after", "app ok request ok"]
 
 
+@pytest.mark.wsgi_only("the other edge awaits, and runs no coroutine from sync code")
 @BOTH
 def test_own_ways_to_run_coroutines(fw: Any) -> None:
     """An overridden async_to_sync or ensure_sync is what runs the functions."""
@@ -347,6 +348,7 @@ def test_a_threads_loop_is_closed_with_it() -> None:
     assert caught == []
 
 
+@pytest.mark.wsgi_only("under a server's loop tasks go on")
 @BOTH
 def test_tasks_left_over_are_cancelled(fw: Any) -> None:
     """A task that an async view starts and does not wait for is cancelled at the view's end."""
@@ -444,6 +446,7 @@ def test_helper_threads_end() -> None:
     assert threading.active_count() == before
 
 
+@pytest.mark.wsgi_only("a loop of asyncio's runs in no greenlet")
 def test_in_greenlets() -> None:
     """In gevent's greenlets async views run while other greenlets do, each with its own request."""
     app = make_app()
@@ -498,6 +501,7 @@ def python(code: str, *options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.wsgi_only("a loop of asyncio's runs in no greenlet")
 def test_where_gevent_patched_everything() -> None:
     """Where gevent has patched threads and select, async functions run, several at once."""
     done = python(PATCHED)
@@ -540,6 +544,7 @@ def test_a_process_ends_while_a_daemon_thread_runs_async_functions() -> None:
         assert (done.stdout, done.stderr, done.returncode) == ("done\n", "", 0)
 
 
+@pytest.mark.wsgi_only("servers fork before they have a loop")
 def test_a_fork_has_a_loop_of_its_own() -> None:
     """A forked process runs async functions on a loop of its own, and the parent's still works
     after.

@@ -14,7 +14,7 @@ from typing import Any
 
 import flask
 import pytest
-from edges import called
+from edges import EDGE, called
 from werkzeug.test import EnvironBuilder
 
 import demijohn
@@ -170,7 +170,8 @@ def serve(app: Any, log: Log, path: str, steps: int | None = None, **options: An
     """Do what a server does, and log it; with `steps` the client goes away after so many."""
 
     def start_response(status: str, headers: Any, exc_info: Any = None) -> Callable[..., object]:
-        log(f"start {status}")
+        if EDGE == "wsgi":  # by ASGI an answer without a stream starts after the end
+            log(f"start {status}")
         return lambda data: None
 
     environ = EnvironBuilder(path, **options).get_environ()
@@ -209,6 +210,9 @@ def test_order_of_plain_bodies_is_that_of_flask(prefix: str, path: str) -> None:
     options = [upload() if path == "/upload" else {"method": method or "GET"} for _ in range(2)]
     theirs, body = record(flask, prefix + path, **options[0])
     ours, our_body = record(demijohn, prefix + path, **options[1])
+    if EDGE == "asgi" and path == "/list":  # one message
+        assert ours.entries.pop(ours.entries.index("sent ab []")) == "sent ab []"
+        assert [theirs.entries.pop(theirs.entries.index(f"sent {c} []")) for c in "ab"]
     assert ours.entries == theirs.entries
     assert our_body == body
 
@@ -241,7 +245,7 @@ def answer(scopes: Scope, status: str = "200 OK") -> list[str]:
     return [
         *(f"after_request {scope} {n} [ar]" for scope in scopes for n in (2, 1)),
         "request_finished [ar]",
-        f"start {status} [ar]",
+        *([f"start {status} [ar]"] if EDGE == "wsgi" else []),
     ]
 
 

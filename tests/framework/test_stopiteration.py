@@ -11,6 +11,8 @@ from context_kit import BOTH, make_app
 
 import demijohn
 
+pytestmark = pytest.mark.wsgi_only("in coroutines a StopIteration becomes a RuntimeError (PEP 479)")
+
 
 def stop(*args: Any, **kwargs: Any) -> Any:
     """Raise what an exhausted iterator raises."""

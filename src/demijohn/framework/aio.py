@@ -111,9 +111,16 @@ class KeptLoop:
             coroutine.close()
             raise RuntimeError(f"The event loop was busy for {END_TIMEOUT:g} s.")
         try:
-            return self.loop.run_until_complete(coroutine)
+            done, value = self.loop.run_until_complete(_outcome(coroutine))
         finally:
             self._lock.release()
+        try:
+            if done:
+                return value
+            raise value
+        finally:
+            # An error's traceback leads to this frame.
+            del value
 
     async def _cancel_tasks(self) -> None:
         asyncio = self._asyncio
@@ -127,6 +134,15 @@ class KeptLoop:
                 self.loop.call_exception_handler(
                     {"message": "Error in a task that was not waited for", "exception": outcome}
                 )
+
+
+async def _outcome(coroutine: Coroutine[Any, Any, Any]) -> tuple[bool, Any]:
+    """Whether it returned, and what it returned or raised. As a value: an error that left the task
+    would be kept by it, and the task by a frame that the error's traceback leads to."""
+    try:
+        return True, await coroutine
+    except BaseException as error:
+        return False, error
 
 
 def _close(runner: Any, lock: threading.Lock) -> None:

@@ -215,10 +215,9 @@ async def handle_exception(ctx: Any, app: Any, error: Any) -> Any:
     """The 500 answer to an error that nobody handled; raises it where exceptions propagate."""
     try:
         reported(app, error)
-    except BaseException:
+        answer: Any = answer_to(error)
+    finally:
         del error  # as in handle_user_exception
-        raise
-    answer: Any = answer_to(error)
     handler = app._find_error_handler(answer, _names(ctx))
     if handler is not None:
         answer = await call(app, handler, answer)

@@ -93,6 +93,8 @@ def _headers(environ: WSGIEnvironment) -> tuple[list[tuple[bytes, bytes]], dict[
     headers: list[tuple[bytes, bytes]] = []
     others: dict[str, Any] = {}
     for key, value in environ.items():
+        if key == "CONTENT_LENGTH" and environ.get("wsgi.input_terminated"):
+            continue  # the body ends by itself, and no WSGI application would look at this
         if key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
             name = key
         elif key.startswith("HTTP_"):

@@ -148,7 +148,7 @@ class Exchange:
         self._tell()
 
     async def _take(self, body: bytes, more: bool) -> None:
-        if body or more or not self.streams:
+        if body or more:
             self._chunks.append(body)
         if not more:
             self.complete = True
