@@ -1,0 +1,250 @@
+"""WebSockets on real servers, with the `websockets` client."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import struct
+import sys
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from local_servers import PATIENCE, Program, free_port, running
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Subprotocol
+
+HERE = Path(__file__).parent
+SOURCE = HERE.parents[2] / "src"
+APP = "socket_site:app.asgi_app"
+
+SERVERS: dict[str, tuple[list[str], str]] = {
+    "uvicorn": (["uvicorn", APP, "--port", "{port}", "--ws", "websockets"], "Uvicorn running on"),
+    "uvicorn sansio": (
+        ["uvicorn", APP, "--port", "{port}", "--ws", "websockets-sansio"],
+        "Uvicorn running on",
+    ),
+    "uvicorn wsproto": (
+        ["uvicorn", APP, "--port", "{port}", "--ws", "wsproto"],
+        "Uvicorn running on",
+    ),
+    "hypercorn": (["hypercorn", APP, "--bind", "127.0.0.1:{port}"], "Running on"),
+    "granian": (
+        ["granian", APP, "--interface", "asgi", "--port", "{port}"],
+        "Started worker-1",
+    ),
+}
+ANSWERS = {"uvicorn", "uvicorn sansio", "uvicorn wsproto", "hypercorn"}
+"""Servers that send an HTTP answer to a connection that is refused."""
+
+
+class Served:
+    """A running server."""
+
+    def __init__(self, name: str, server: Program, port: int) -> None:
+        self.name = name
+        self.server = server
+        self.port = port
+        self.url = f"ws://127.0.0.1:{port}"
+
+    def said(self, text: str) -> None:
+        """Wait until it has written a text."""
+        until = time.monotonic() + PATIENCE
+        while text not in self.server.output:
+            assert time.monotonic() < until, self.server.output
+            time.sleep(0.01)
+
+
+def start(stack: ExitStack, name: str) -> Served:
+    command, sign = SERVERS[name]
+    port = free_port()
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(SOURCE), str(HERE)])}
+    for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        environment.pop(variable, None)
+    arguments = [part.format(port=port) for part in command]
+    server = stack.enter_context(
+        running([sys.executable, "-m", *arguments], sign, cwd=HERE, environment=environment)
+    )
+    server.started()
+    return Served(name, server, port)
+
+
+@pytest.fixture(scope="module", params=list(SERVERS))
+def served(request: pytest.FixtureRequest) -> Iterator[Served]:
+    """A server of each kind, for all tests of this module."""
+    with ExitStack() as stack:
+        yield start(stack, request.param)
+
+
+def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(PATIENCE):
+            await main()
+
+    asyncio.run(bounded())
+
+
+def open_(url: str, **options: Any) -> Any:
+    return connect(url, proxy=None, **options)
+
+
+def test_messages_and_the_handshake(served: Served) -> None:
+    """Text and bytes come back, with the subprotocol and headers of the accept; the client's
+    goodbye ends the context well."""
+
+    async def main() -> None:
+        offers = [Subprotocol("chat"), Subprotocol("other")]
+        url = f"{served.url}/echo?name=hands"
+        async with open_(url, subprotocols=offers) as ws:
+            assert ws.subprotocol == "chat"
+            assert ws.response.headers["x-name"] == "hands"
+            for message in ("a", "ä", b"\x00\xff", "", "x" * 100_000):
+                await ws.send(message)
+                assert await ws.recv() == message
+
+    run(main)
+    served.said("ended hands ok")
+
+
+CLOSES = {"closes": (4001, "bye"), "fails": (1011, ""), "json": (1007, None)}
+
+
+@pytest.mark.parametrize("path", CLOSES)
+def test_close_codes(served: Served, path: str) -> None:
+    """The client gets the code and the reason with which the application closes."""
+
+    async def main() -> None:
+        async with open_(f"{served.url}/{path}") as ws:
+            with pytest.raises(ConnectionClosed) as closed:
+                await ws.send("{")
+                await ws.recv()
+        code, reason = CLOSES[path]
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == code
+        assert reason is None or closed.value.rcvd.reason == reason
+
+    run(main)
+
+
+def test_refusals(served: Served) -> None:
+    """A refusal is the answer that the application gave, else 403; a page of another origin gets
+    403, and a path that nobody has 404."""
+
+    async def main() -> None:
+        answers = served.name in ANSWERS
+        for path, options, status, text in (
+            ("refuses", {}, 409, b"not now"),
+            ("missing", {}, 404, b"Not Found"),
+            ("echo", {"origin": "https://evil.example"}, 403, b"origin"),
+        ):
+            with pytest.raises(InvalidStatus) as denied:
+                async with open_(f"{served.url}/{path}", **options):
+                    pass
+            response = denied.value.response
+            assert response.status_code == (status if answers else 403)
+            if answers:
+                assert text in (response.body or b"")
+        async with open_(f"{served.url}/echo", origin=f"http://127.0.0.1:{served.port}") as ws:
+            await ws.ping()
+
+    run(main)
+
+
+def test_the_session_in_the_answer(served: Served) -> None:
+    """The accept carries the session's cookie."""
+
+    async def main() -> None:
+        async with open_(f"{served.url}/name") as ws:
+            cookie = ws.response.headers["Set-Cookie"].partition(";")[0]
+        async with open_(f"{served.url}/name", additional_headers={"Cookie": cookie}) as ws:
+            await ws.send("?")
+            assert await ws.recv() == '{"name": "nobody", "seen": 2}'
+
+    run(main)
+
+
+def test_two_hundred_connections(served: Served) -> None:
+    """Two hundred connections that are open at once echo, each with its own `g`."""
+
+    async def one(n: int) -> None:
+        async with open_(f"{served.url}/name?name=n{n}", open_timeout=PATIENCE) as ws:
+            for _ in range(3):
+                await ws.send("?")
+                assert await ws.recv() == f'{{"name": "n{n}", "seen": 1}}'
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as tg:
+            for n in range(200):
+                tg.create_task(one(n))
+
+    run(main)
+    served.said("ended n199 ok")
+
+
+@pytest.mark.parametrize("path", ["waits", "tasks", "echo"])
+def test_a_client_that_is_lost(served: Served, path: str) -> None:
+    """A connection that is reset ends the context while the view waits for something else, in a
+    task group, or for a message; nothing is logged as an error."""
+
+    async def main() -> None:
+        async with open_(f"{served.url}/{path}?name=lost-{path}") as ws:
+            await ws.send("x")
+            await ws.recv()
+            sock = ws.transport.get_extra_info("socket")
+            # Closed so, TCP says at once that the connection is gone.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            ws.transport.abort()
+
+    run(main)
+    served.said(f"ended lost-{path} disconnected")
+    assert "Traceback" not in re.sub(r"(?s)Traceback.{0,3000}?a fault", "", served.server.output)
+
+
+def test_a_client_that_does_not_read(served: Served) -> None:
+    """`send` waits for a client that does not read: what is kept for it stays small; when it goes,
+    the view ends."""
+    if served.name in ("hypercorn", "granian"):
+        pytest.skip("this server keeps what a client does not read")
+
+    async def main() -> None:
+        async with open_(f"{served.url}/floods?name=slow", max_queue=1) as ws:
+            await ws.recv()
+            before = -1
+            # It stands still when two looks, a while apart, see the same.
+            while (now := served.server.output.count("sent ")) != before:
+                before = now
+                await asyncio.sleep(0.3)
+            assert now < 400  # 25 MB; the kernel's buffers on both sides count, too
+            ws.transport.abort()
+
+    run(main)
+    served.said("ended slow disconnected")
+
+
+@pytest.mark.parametrize("name", ["uvicorn", "hypercorn"])
+def test_the_server_stops(name: str) -> None:
+    """When its server is asked to stop, a connection is closed with 1012 within a second, and its
+    context ends."""
+    with ExitStack() as stack:
+        served = start(stack, name)
+
+        async def main() -> None:
+            async with open_(f"{served.url}/waits?name=stopped") as ws:
+                assert await ws.recv() == "ready"
+                served.server.process.send_signal(signal.SIGTERM)
+                begun = time.monotonic()
+                with pytest.raises(ConnectionClosed) as closed:
+                    await ws.recv()
+                assert time.monotonic() - begun < 1.0
+                assert closed.value.rcvd is not None
+                assert closed.value.rcvd.code == 1012
+
+        run(main)
+        served.said("ended stopped")
