@@ -124,6 +124,9 @@ async def converse(app: Any, environ: WSGIEnvironment, connection: Any) -> Farew
         try:
             await begin(ctx, None)
             answer = await _talk(ctx, app, connection)
+            if answer is None and (reason := ctx.cancel_reason) in _CODES:
+                # The view has kept to itself that it was stopped.
+                farewell.code, farewell.reason = _CODES[reason], reason
         except Exception as error:
             farewell.error = error
             if connection.begun:

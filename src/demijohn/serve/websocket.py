@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from contextvars import Context, copy_context
+from time import monotonic
 from typing import Any
 
 from ..framework.children import child_context
@@ -23,6 +24,7 @@ from .asgi_environ import environ_of
 from .asgi_exchange import Exchange, Receive, Send
 from .drivers import CLIENT_KEY, enclosing, hand_out
 from .driving import Work
+from .stopping import stopping_of
 from .threads import Threads
 
 READ_AHEAD = 64 * 1024
@@ -31,6 +33,9 @@ by that a client that leaves is noticed while the view works."""
 
 CLOSE_WAIT = 1.0
 """Seconds that a last close waits for messages that are being sent to a client that is slow."""
+
+FAIR = 0.005
+"""Seconds for which a view may send without waiting before others on the loop have their turn."""
 
 _PER_MESSAGE = 256
 _LOST = 1006
@@ -58,6 +63,7 @@ class Connection:
         self._listener: asyncio.Task[None] | None = None
         self._messages: deque[Message] = deque()
         self._unread = 0
+        self._turn = monotonic()
         self._room = asyncio.Event()
         self._waiter: asyncio.Future[None] | None = None
 
@@ -120,6 +126,11 @@ class Connection:
         async with self._sending:
             self._raise_closed()
             await self._send({"type": "websocket.send", kind: data})
+        # A server whose buffers have room does not wait: a view that sends and sends would keep the
+        # loop to itself, and never hear that its client has left.
+        if (now := monotonic()) > self._turn + FAIR:
+            await asyncio.sleep(0)
+            self._turn = now
 
     async def close(self, code: int, reason: str) -> None:
         async with self._sending:
@@ -251,16 +262,26 @@ async def serve_websocket(
     environ = environ_of(scope, io.BytesIO())
     # By these routing knows it; HTTP/2 has no such headers.
     environ.update(HTTP_CONNECTION="Upgrade", HTTP_UPGRADE="websocket")
+    if scope.get("subprotocols"):
+        # Some servers take them out of the headers.
+        environ["HTTP_SEC_WEBSOCKET_PROTOCOL"] = ", ".join(scope["subprotocols"])
     if current_app_ctx(None) is None and current_request_ctx(None) is None:
         context = copy_context()
     else:
         context, _ = enclosing(app, environ.get(CLIENT_KEY))
-    work = Work(context, threads)
+    stopping = stopping_of(app)
+
+    def stop(ctx: Any) -> None:
+        if ctx is not None and stopping.begun:
+            ctx.cancel(stopping.reason)
+
+    work = Work(context, threads, on_begun=stop)
     connection = Connection(scope, receive, send, work)
     no_body: Any = None
     exchange = Exchange(app, environ, no_body, send, work, context)
     try:
-        await _serve(exchange, connection)
+        with stopping.told(lambda: stop(work.ctx)):
+            await _serve(exchange, connection)
     except BaseException:
         hand_out(context)
         raise

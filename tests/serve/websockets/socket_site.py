@@ -19,7 +19,7 @@ def before() -> None:
 
 @app.teardown_websocket
 def teardown(error: BaseException | None) -> None:
-    print("ended", g.name, app_ctx.outcome, file=sys.stderr, flush=True)
+    print("ended", g.get("name"), app_ctx.outcome, file=sys.stderr, flush=True)
 
 
 @app.websocket("/echo")
