@@ -23,17 +23,12 @@ Message: t.TypeAlias = str | bytes
 HeaderPairs: t.TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
 
 NORMAL: t.Final = 1000
-GOING_AWAY: t.Final = 1001
 UNSUPPORTED_DATA: t.Final = 1003
-NO_STATUS: t.Final = 1005
 INVALID_DATA: t.Final = 1007
 POLICY_VIOLATION: t.Final = 1008
 INTERNAL_ERROR: t.Final = 1011
 SERVICE_RESTART: t.Final = 1012
 TRY_AGAIN_LATER: t.Final = 1013
-
-GOODBYES: t.Final = frozenset({NORMAL, GOING_AWAY, NO_STATUS})
-"""The codes with which a client ends a connection on purpose; any other one is a lost one."""
 
 MOST_REASON: t.Final = 123
 """How many bytes the reason of a close frame may have (RFC 6455, 5.5)."""
@@ -86,6 +81,9 @@ class Connection(t.Protocol):
     @property
     def accepted(self) -> bool: ...
 
+    @property
+    def closed(self) -> tuple[int, str, bool] | None: ...
+
     async def accept(self, subprotocol: str | None, headers: list[tuple[str, str]]) -> None: ...
 
     async def receive(self) -> Message: ...
@@ -125,6 +123,18 @@ class WebSocket(Request):
     def accepted(self) -> bool:
         """Whether the connection was accepted."""
         return self._wire.accepted
+
+    @property
+    def close_code(self) -> int | None:
+        """The code with which either side closed the connection; None while it is open."""
+        closed = self._wire.closed
+        return None if closed is None else closed[0]
+
+    @property
+    def close_reason(self) -> str | None:
+        """The reason that came with it, often empty; None while it is open."""
+        closed = self._wire.closed
+        return None if closed is None else closed[1]
 
     @property
     def _wire(self) -> Connection:
@@ -229,18 +239,16 @@ class WebSocket(Request):
     def __aiter__(self) -> t.Self:
         """The messages, until the connection is closed: `async for message in websocket`.
 
-        Ends when either side has closed it on purpose (1000, 1001, or without a code); raises
-        `WebSocketDisconnected` when it was lost.
+        Ends without an error, whoever closed it and however: `close_code` says the code. (Servers
+        differ in the code that they give for one and the same goodbye.)
         """
         return self
 
     async def __anext__(self) -> Message:
         try:
             return await self.receive()
-        except WebSocketDisconnected as gone:
-            if gone.by_client and gone.code not in GOODBYES:
-                raise
-        raise StopAsyncIteration
+        except WebSocketDisconnected:
+            raise StopAsyncIteration from None
 
 
 def check_close(code: int, reason: str) -> None:

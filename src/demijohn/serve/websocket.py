@@ -56,8 +56,8 @@ class Connection:
         self._server_receives = receive
         self._server_sends = send
         self._work: Work | None = work
-        # The code, the reason and whether it was the client, once it is closed.
-        self._closed: tuple[int, str, bool] | None = None
+        #: The code, the reason and whether it was the client, once it is closed.
+        self.closed: tuple[int, str, bool] | None = None
         self._accepting = asyncio.Lock()
         self._sending = asyncio.Lock()
         self._listener: asyncio.Task[None] | None = None
@@ -70,7 +70,7 @@ class Connection:
     @property
     def begun(self) -> bool:
         """Whether it is being accepted, or closed: no other answer can be given any more."""
-        return self._answered or self._closed is not None
+        return self._answered or self.closed is not None
 
     # -- what the view calls ----------------------------------------------------------------------
 
@@ -106,7 +106,7 @@ class Connection:
                 "Another task is waiting for this WebSocket's next message. Let one task receive,"
                 " and give the others what it got, by an `asyncio.Queue` for instance."
             )
-        while not self._messages or (self._closed is not None and not self._closed[2]):
+        while not self._messages or (self.closed is not None and not self.closed[2]):
             self._raise_closed()
             self._waiter = asyncio.get_running_loop().create_future()
             try:
@@ -152,7 +152,7 @@ class Connection:
 
     async def close_at_last(self, code: int, reason: str) -> None:
         """Close it, if nobody has; the client may be one that reads no more."""
-        if self._closed is not None:
+        if self.closed is not None:
             return
         waited = False
         try:
@@ -165,12 +165,12 @@ class Connection:
 
     async def deny(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         """Refuse it: by an HTTP answer where the server can give one, else by status 403."""
-        if self._closed is not None:
+        if self.closed is not None:
             return
         if _DENIAL not in (self._scope.get("extensions") or ()):
             await self.close_at_last(POLICY_VIOLATION, "")
             return
-        self._closed = (POLICY_VIOLATION, "", False)
+        self.closed = (POLICY_VIOLATION, "", False)
         start = {"type": f"{_DENIAL}.start", "status": status, "headers": _encoded(headers)}
         with suppress(OSError):
             await self._server_sends(start)
@@ -178,11 +178,8 @@ class Connection:
 
     async def drop(self) -> None:
         """The connection is over: stop listening, and let go of its context."""
-        listener, self._listener = self._listener, None
-        if listener is not None:
-            listener.cancel()
-            await asyncio.wait([listener])
-        self._closed = self._closed or (_LOST, "", False)
+        await self._stop_listening()
+        self.closed = self.closed or (_LOST, "", False)
         self.on_accept = self._work = None
 
     # -- messages ---------------------------------------------------------------------------------
@@ -196,9 +193,11 @@ class Connection:
             self._raise_closed()
 
     async def _close(self, code: int, reason: str) -> None:
-        if self._closed is None:
-            self._closed = (code, reason, False)
+        if self.closed is None:
+            self.closed = (code, reason, False)
             self._wake()
+            # Granian does not close while it is asked for a message.
+            await self._stop_listening()
             with suppress(OSError):
                 message = {"type": "websocket.close", "code": code, "reason": reason}
                 await self._server_sends(message)
@@ -219,15 +218,21 @@ class Connection:
                 self._room.clear()
                 await self._room.wait()
 
+    async def _stop_listening(self) -> None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.cancel()
+            await asyncio.wait([listener])
+
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     def _is_gone(self, code: int, reason: str) -> None:
         """The client has left: whoever receives is told, then all that the connection started."""
-        if self._closed is not None:
+        if self.closed is not None:
             return
-        self._closed = (code, reason, True)
+        self.closed = (code, reason, True)
         self._wake()
         ctx = None if self._work is None else self._work.ctx
         if ctx is not None and getattr(ctx.request.url_rule, "on_disconnect", None) != "continue":
@@ -239,11 +244,11 @@ class Connection:
 
     def _raise_closed(self) -> None:
         """Raise `WebSocketDisconnected` where it is closed."""
-        if self._closed is not None:
+        if self.closed is not None:
             if self._work is not None and self._in_view():
                 # The view knows by this: what it awaits after it is its own affair.
                 self._work.spare()
-            raise WebSocketDisconnected(*self._closed, self)
+            raise WebSocketDisconnected(*self.closed, self)
 
 
 def _encoded(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:

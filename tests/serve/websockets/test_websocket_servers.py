@@ -21,7 +21,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
-PATIENCE = 8.0
+PATIENCE = 30.0
 HERE = Path(__file__).parent
 SOURCE = HERE.parents[2] / "src"
 APP = "socket_site:app.asgi_app"
@@ -43,8 +43,8 @@ SERVERS: dict[str, tuple[list[str], str]] = {
         "Started worker-1",
     ),
 }
-ANSWERS = {"uvicorn", "uvicorn sansio", "uvicorn wsproto", "hypercorn"}
-"""Servers that send an HTTP answer to a connection that is refused."""
+NO_HEADERS = {"granian"}
+"""Servers that send no headers of the application's when a connection is accepted."""
 
 
 class Served:
@@ -75,7 +75,21 @@ def start(stack: ExitStack, name: str) -> Served:
         running([sys.executable, "-m", *arguments], sign, cwd=HERE, environment=environment)
     )
     server.started()
+    wait_for(port)
     return Served(name, server, port)
+
+
+def wait_for(port: int) -> None:
+    """Wait until somebody listens: a line in a log may come before that."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=PATIENCE).close()
+        except ConnectionRefusedError:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        else:
+            return
 
 
 @pytest.fixture(scope="module", params=list(SERVERS))
@@ -106,13 +120,14 @@ def test_messages_and_the_handshake(served: Served) -> None:
         url = f"{served.url}/echo?name=hands"
         async with open_(url, subprotocols=offers) as ws:
             assert ws.subprotocol == "chat"
-            assert ws.response.headers["x-name"] == "hands"
+            if served.name not in NO_HEADERS:
+                assert ws.response.headers["x-name"] == "hands"
             for message in ("a", "ä", b"\x00\xff", "", "x" * 100_000):
                 await ws.send(message)
                 assert await ws.recv() == message
 
     run(main)
-    served.said("ended hands ok")
+    served.said("ended hands ok\n")
 
 
 CLOSES = {"closes": (4001, "bye"), "fails": (1011, ""), "json": (1007, None)}
@@ -136,11 +151,10 @@ def test_close_codes(served: Served, path: str) -> None:
 
 
 def test_refusals(served: Served) -> None:
-    """A refusal is the answer that the application gave, else 403; a page of another origin gets
-    403, and a path that nobody has 404."""
+    """A refusal is the answer that the application gave; a page of another origin gets 403, and a
+    path that nobody has 404."""
 
     async def main() -> None:
-        answers = served.name in ANSWERS
         for path, options, status, text in (
             ("refuses", {}, 409, b"not now"),
             ("missing", {}, 404, b"Not Found"),
@@ -150,9 +164,8 @@ def test_refusals(served: Served) -> None:
                 async with open_(f"{served.url}/{path}", **options):
                     pass
             response = denied.value.response
-            assert response.status_code == (status if answers else 403)
-            if answers:
-                assert text in (response.body or b"")
+            assert response.status_code == status
+            assert text in (response.body or b"")
         async with open_(f"{served.url}/echo", origin=f"http://127.0.0.1:{served.port}") as ws:
             await ws.ping()
 
@@ -160,7 +173,9 @@ def test_refusals(served: Served) -> None:
 
 
 def test_the_session_in_the_answer(served: Served) -> None:
-    """The accept carries the session's cookie."""
+    """The accept carries the session's cookie, where the server sends headers with it."""
+    if served.name in NO_HEADERS:
+        return
 
     async def main() -> None:
         async with open_(f"{served.url}/name") as ws:
@@ -187,7 +202,6 @@ def test_two_hundred_connections(served: Served) -> None:
                 tg.create_task(one(n))
 
     run(main)
-    served.said("ended n199 ok")
 
 
 @pytest.mark.parametrize("path", ["waits", "tasks", "echo"])
@@ -205,9 +219,8 @@ def test_a_client_that_is_lost(served: Served, path: str) -> None:
             ws.transport.abort()
 
     run(main)
-    # Some servers say the same of a connection that was lost as of one that was closed without a
-    # code, which is a goodbye.
-    served.said(f"ended lost-{path} {'' if path == 'echo' else 'disconnected'}")
+    # The loop over the messages ends without an error.
+    served.said(f"ended lost-{path} {'ok' if path == 'echo' else 'disconnected'}")
     assert "Traceback" not in re.sub(r"(?s)Traceback.{0,3000}?a fault", "", served.server.output)
 
 
