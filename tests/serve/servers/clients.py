@@ -43,10 +43,19 @@ def ask(
 
 
 class Wire:
-    """A connection whose bytes are the test's."""
+    """A connection whose bytes are the test's.
 
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=DEADLINE)
+    Arguments:
+        receive_buffer: bytes that the system takes for it before it reads; its default if 0.
+    """
+
+    def __init__(self, port: int, receive_buffer: int = 0) -> None:
+        self.socket = socket.socket()
+        self.socket.settimeout(DEADLINE)
+        if receive_buffer:
+            # Before the connection is made: what it announces depends on it.
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.socket.connect(("127.0.0.1", port))
         self.got = b""
 
     def send(self, *lines: str, body: bytes = b"") -> None:
@@ -72,8 +81,8 @@ class Wire:
 
 
 @contextmanager
-def wire(port: int) -> Iterator[Wire]:
-    connection = Wire(port)
+def wire(port: int, receive_buffer: int = 0) -> Iterator[Wire]:
+    connection = Wire(port, receive_buffer)
     try:
         yield connection
     finally:
