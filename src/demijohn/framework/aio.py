@@ -198,8 +198,56 @@ def _run_elsewhere(
     return elsewhere(work)
 
 
-def elsewhere(work: Callable[[], T]) -> T:
-    """Call `work` in a thread of its own, and wait for it; what it returns or raises."""
+class Elsewhere:
+    """A thread of its own with an event loop, for async functions of which one goes on where
+    another stopped, as the steps of an async generator do. `close` ends both."""
+
+    def __init__(self) -> None:
+        gevent = _gevent_pool()
+        if gevent is not None:
+            self._pool: Any = type(gevent)(1, hub=gevent.hub)
+            self._apply, self._end = self._pool.apply, self._pool.kill
+        else:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._pool = ThreadPoolExecutor(1, "demijohn-async")
+            self._apply, self._end = self._apply_on_thread, self._pool.shutdown
+        # Made in that thread: under gevent it is one of its hub.
+        self._loop: KeptLoop = elsewhere(KeptLoop, self._apply)
+
+    def _apply_on_thread(self, work: Callable[[], object]) -> None:
+        self._pool.submit(work).result()
+
+    def run(self, func: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
+        """Run `func` to its end, in a copy of the caller's Context as `async_to_sync` does."""
+        context = copy_context()
+
+        def work() -> T:
+            self._loop.take()
+            result: T = self._loop.run(func(*args), context)
+            return result
+
+        try:
+            return elsewhere(work, self._apply)
+        finally:
+            set_back(context)
+
+    def close(self) -> None:
+        """End the loop and its thread."""
+        try:
+            elsewhere(self._loop._finalize, self._apply)
+        finally:
+            self._end()
+
+
+def elsewhere(
+    work: Callable[[], T], apply: Callable[[Callable[[], object]], object] | None = None
+) -> T:
+    """Call `work` in a thread of its own, and wait for it; what it returns or raises.
+
+    Arguments:
+        apply: calls a function in the thread to take.
+    """
     outcome: list[Any] = []
 
     def attempt() -> None:
@@ -208,8 +256,9 @@ def elsewhere(work: Callable[[], T]) -> T:
         except BaseException as error:
             outcome.append((False, error))
 
-    pool = _gevent_pool()
-    if pool is not None:
+    if apply is not None:
+        apply(attempt)
+    elif (pool := _gevent_pool()) is not None:
         pool.apply(attempt)
     else:
         thread = threading.Thread(target=attempt, name="demijohn-async")

@@ -11,12 +11,12 @@ An async generator is stepped by an edge with an event loop as it is; for others
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from functools import partial, update_wrapper
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from ..context.ending import raise_errors, run_all
-from .aio import async_to_sync
+from .aio import Elsewhere, async_to_sync, must_leave_thread
 from .contexts import RequestContext
 from .globals import _cv_app, _cv_request
 
@@ -180,7 +180,7 @@ class AsyncContextStream(Generic[T]):
 
 class SyncSteps:
     """The body of an async iterator for an edge without an event loop: each step runs on the loop
-    of the thread that asks for it.
+    of the thread that asks for it, or where none may run there, on a loop of the body's own.
 
     Args:
         body: what else is to be closed with it.
@@ -189,7 +189,14 @@ class SyncSteps:
     def __init__(self, parts: AsyncIterable[str | bytes], body: Any) -> None:
         self._parts = aiter(parts)
         self._body = body
-        self._step = async_to_sync(self._next)
+        self._elsewhere: Elsewhere | None = None
+
+    def _run(self, function: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        if self._elsewhere is None and must_leave_thread():
+            self._elsewhere = Elsewhere()
+        if self._elsewhere is not None:
+            return self._elsewhere.run(function)
+        return async_to_sync(function)()
 
     async def _next(self) -> str | bytes | None:
         return await anext(self._parts, None)
@@ -198,7 +205,7 @@ class SyncSteps:
         return self
 
     def __next__(self) -> bytes:
-        part = self._step()
+        part = self._run(self._next)
         if part is None:
             raise StopIteration
         return part.encode() if isinstance(part, str) else part
@@ -208,9 +215,13 @@ class SyncSteps:
         aclose = getattr(self._parts, "aclose", None)
         try:
             if aclose is not None:
-                async_to_sync(aclose)()
+                self._run(aclose)
         finally:
-            self._body.close()
+            try:
+                self._body.close()
+            finally:
+                if self._elsewhere is not None:
+                    self._elsewhere.close()
 
 
 @overload
