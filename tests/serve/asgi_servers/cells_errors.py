@@ -18,7 +18,9 @@ def exception_in_a_stream(bench: Bench) -> None:
         key = bench.key()
         before = logged(server, "LookupError: in the stream")
         with wire(server.port) as connection:
-            connection.send(f"GET /breaks/{kind}?key={key} HTTP/1.1", "Host: x", "Connection: close")
+            connection.send(
+                f"GET /breaks/{kind}?key={key} HTTP/1.1", "Host: x", "Connection: close"
+            )
             raw = connection.rest()
         assert b"good\n" in raw
         wait_ended(server, key, "error")

@@ -108,7 +108,9 @@ def stream_never_sent(bench: Bench) -> None:
     server = bench.server()
     key = bench.key()
     with wire(server.port) as connection:
-        connection.send(f"HEAD /busy/sync?key={key}&most=3 HTTP/1.1", "Host: x", "Connection: close")
+        connection.send(
+            f"HEAD /busy/sync?key={key}&most=3 HTTP/1.1", "Host: x", "Connection: close"
+        )
         raw = connection.rest()
     assert raw.endswith(b"\r\n\r\n")
     wait_ended(server, key, "ok", "disconnected")
@@ -124,5 +126,3 @@ def stream_never_sent(bench: Bench) -> None:
             leave(connection, how)
         wait_ended(server, key, "disconnected", "ok")
     left_over(server)
-
-

@@ -337,7 +337,10 @@ async def cancelled(number: int) -> Any:
 async def tasks() -> Any:
     """What runs on this loop besides this request: tasks that are not the server's own."""
     names = [task.get_coro().__qualname__ for task in asyncio.all_tasks()]  # type: ignore[union-attr]
-    return {"tasks": sorted(names), "threads": sorted(thread.name for thread in threading.enumerate())}
+    return {
+        "tasks": sorted(names),
+        "threads": sorted(thread.name for thread in threading.enumerate()),
+    }
 
 
 # ---- F23, F24, F26
