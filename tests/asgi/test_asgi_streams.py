@@ -206,6 +206,58 @@ def test_a_client_that_leaves_a_busy_stream(app: Demijohn, log: list[Any], kind:
     assert log == [("closed", "/"), ("end", "NoneType", "disconnected")]
 
 
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_client_that_leaves_while_a_part_is_sent(
+    app: Demijohn, log: list[Any], kind: str
+) -> None:
+    """A `send` that waits for a client that has left, as gunicorn's does, keeps nothing waiting."""
+
+    def parts() -> Iterator[str]:
+        yield "part"
+        yield "never asked for"
+
+    async def async_parts() -> AsyncIterator[str]:
+        yield "part"
+        yield "never asked for"
+
+    app.add_url_rule("/", view_func=parts if kind == "sync" else lambda: async_parts())
+
+    async def main() -> None:
+        peer = Peer()
+
+        async def send_part(message: Any) -> None:
+            if message.get("body"):
+                peer.leave()
+                await asyncio.Event().wait()
+
+        peer.on_send = send_part
+        await serve(app, peer)
+        assert [message.get("body") for message in peer.sent] == [None, b"part"]
+        assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
+
+    asyncio.run(main())
+    assert log == [("end", "NoneType", "disconnected")]
+
+
+def test_a_client_that_leaves_a_body_that_never_waits(app: Demijohn, log: list[Any]) -> None:
+    """Neither the body nor the server's `send` waits for anything: that the client has left is
+    noticed all the same."""
+
+    @app.get("/")
+    async def view() -> AsyncIterator[bytes]:
+        for _ in range(100_000):
+            yield b"x"
+
+    async def main() -> None:
+        peer = Peer()
+        asyncio.get_running_loop().call_soon(peer.leave)
+        await serve(app, peer)
+        assert len(peer.sent) < 100
+
+    asyncio.run(main())
+    assert log == [("end", "NoneType", "disconnected")]
+
+
 def test_a_server_that_raises_when_nobody_listens(app: Demijohn, log: list[Any]) -> None:
     """An `OSError` of `send` is a client that has left, in a stream and in a plain answer."""
 

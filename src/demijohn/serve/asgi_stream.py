@@ -21,6 +21,9 @@ from .asgi_exchange import Exchange, Left
 from .event_stream import MIMETYPE
 from .stopping import RETRY, SHUTDOWN, last_words, stopping_of
 
+PATIENCE = 0.5
+"""Seconds that a client has, when the server stops, to take the part that is being sent to it."""
+
 
 class Stream:
     """One streamed body on its way.
@@ -44,6 +47,9 @@ class Stream:
         self.cut: str | None = None
         self._over = False
         self._sent = b""
+        # The task that waits for the server to take a part, and whether that was cut short.
+        self._sending: asyncio.Task[Any] | None = None
+        self._stuck = False
 
     async def send(self, status: str, headers: Iterable[tuple[str, str]]) -> None:
         """Send all of it, and end the request."""
@@ -89,6 +95,8 @@ class Stream:
             exchange.raise_missed()
             if failed is not None:
                 raise failed
+            if self._stuck:
+                raise Left(self.cut)
             if self.cut == SHUTDOWN and (words := last_words(self._sent, RETRY)):
                 await exchange.send(words, True)
             if self.cut != "disconnect":
@@ -121,14 +129,38 @@ class Stream:
                 if part is None:
                     self._over = True
                     break
-                await self._exchange.send(part, True)
-                self._sent = part
+                await self._send_part(part)
         except Left as left:
             self.cut = self.cut or str(left)
         except Cancelled as cancelled:
             # The body asked whether it was to end.
             if self.cut != SHUTDOWN or cancelled.reason != SHUTDOWN:
                 raise
+
+    async def _send_part(self, part: bytes) -> None:
+        """Send a part. What cuts the body does not wait for a client that takes nothing: under
+        gunicorn a `send` that waits for one goes on waiting when it has left."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._sending, before = task, task.cancelling()
+        try:
+            await self._exchange.send(part, True)
+            self._sent = part
+        except asyncio.CancelledError:
+            if not self._stuck or task.uncancel() > before:
+                raise
+            raise Left(self.cut) from None
+        finally:
+            self._sending = None
+        if self._is_async:
+            # To a client that has left, most servers "send" without waiting: a body that never
+            # waits either would keep the loop, and the news, for itself.
+            await asyncio.sleep(0)
+
+    def _cut_send(self) -> None:
+        if self._sending is not None and not self._stuck:
+            self._stuck = True
+            self._sending.cancel()
 
     async def _async_step(self) -> bytes | None:
         if self._steps is None:
@@ -172,6 +204,9 @@ class Stream:
         """The body is to end before its end: "disconnect" or "shutdown". On the loop."""
         if self.cut is None:
             self.cut = why
+            if self._sending is not None:
+                patience = PATIENCE if why == SHUTDOWN else 0
+                asyncio.get_running_loop().call_later(patience, self._cut_send)
             self._work.interrupt(Left(why))
             if why == SHUTDOWN:
                 self._exchange.ctx.cancel(why)
