@@ -1,8 +1,7 @@
 """The suites that `make conformance` runs: where their tests come from, and how they are run.
 
 Each has a folder here with `passing.txt`, the tests that pass on Flask, and, where tests are known
-to fail on this package, `expected.toml`, which names them by cause (`expected-asgi.toml`: those that
-fail only where the test client calls by ASGI). The source archives are pinned
+to fail on this package, `expected.toml`, which names them by cause. The source archives are pinned
 by hash in `NAME.txt` beside this file, in pip's format.
 """
 
@@ -29,6 +28,7 @@ class Suite:
         parts: what is unpacked of that folder. Never the package under test: it is installed.
         tests: what pytest is asked to run.
         options: further options for pytest.
+        edges: by what its tests may call applications.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Suite:
     parts: tuple[str, ...] = ("tests/", "pyproject.toml", "setup.cfg")
     tests: str = "tests"
     options: tuple[str, ...] = ()
+    edges: tuple[str, ...] = ("wsgi", "asgi")
 
     @property
     def folder(self) -> Path:
@@ -54,20 +55,12 @@ class Suite:
         """Return the ids of the tests that pass on Flask."""
         return read_reference(self.folder / "passing.txt")
 
-    def expected(self, edge: str = "wsgi") -> Expected:
-        """Return what must hold here; where nothing else is recorded, that all of them pass.
-
-        `edge` is how test clients call applications. What is recorded for ASGI alone, in
-        `expected-asgi.toml`, comes on top of what is recorded for both.
-        """
-        threshold, causes = len(self.reference()), []
-        for name in ("expected.toml", *(["expected-asgi.toml"] if edge == "asgi" else [])):
-            file = self.folder / name
-            if file.exists():
-                found = read_expected(file.read_text())
-                threshold = found.threshold
-                causes += found.causes
-        return Expected(threshold, tuple(causes))
+    def expected(self) -> Expected:
+        """Return what must hold here; where nothing else is recorded, that all of them pass."""
+        file = self.folder / "expected.toml"
+        if file.exists():
+            return read_expected(file.read_text())
+        return Expected(len(self.reference()))
 
 
 # pytest-flask is there for its own test, and must not touch the fixtures of these suites.
@@ -101,5 +94,7 @@ SUITES = (
         tests="tests/integrations/flask",
         # Its own options measure coverage.
         options=(*_PLAIN, "-o", "addopts="),
+        # It takes the place of Flask.__call__, with WSGI's two arguments.
+        edges=("wsgi",),
     ),
 )

@@ -62,9 +62,15 @@ async def _serve(exchange: Exchange, joined: Any) -> None:
         if not plain:
             await Stream(exchange, answer, body).send(status, headers)
             return
-        await exchange.end(None)
-        exchange.raise_missed()
-        await _send_plain(exchange, status, headers, body)
+        try:
+            await exchange.end(None)
+            exchange.raise_missed()
+            await _send_plain(exchange, status, headers, body)
+        finally:
+            # A file, or what closes something: on a thread, as that may block.
+            close = getattr(body, "close", None)
+            if close is not None:
+                await exchange.work.drive(_handed(close), shield=True)
     finally:
         # An error's traceback leads to this frame.
         answer = body = exchange.error = None
@@ -114,18 +120,13 @@ async def _send_plain(exchange: Exchange, status: str, headers: Any, body: Any) 
         await exchange.start(status, headers)
         await exchange.send(body[0] if len(body) == 1 else b"".join(body), False)
         return
-    # A file, or what closes something: on a thread, as that may block.
+    # A file: on a thread.
     work = exchange.work
-    try:
-        await exchange.start(status, headers)
-        parts = await work.drive(_handed(iter, body))
-        while (part := await work.drive(_handed(next, parts, None))) is not None:
-            await exchange.send(part, True)
-        await exchange.send(b"", False)
-    finally:
-        close = getattr(body, "close", None)
-        if close is not None:
-            await work.drive(_handed(close), shield=True)
+    await exchange.start(status, headers)
+    parts = await work.drive(_handed(iter, body))
+    while (part := await work.drive(_handed(next, parts, None))) is not None:
+        await exchange.send(part, True)
+    await exchange.send(b"", False)
 
 
 async def _handed(function: Callable[..., Any], *args: Any) -> Any:
