@@ -1,4 +1,4 @@
-"""Calls of every kind, cancelled at each of their awaits: one end, nothing current, nothing held."""
+"""Calls of every kind, cancelled at each await: one end, nothing current, nothing held."""
 
 from __future__ import annotations
 

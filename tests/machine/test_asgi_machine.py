@@ -15,10 +15,10 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+from asgi.asgi_kit import DEADLINE, Peer, scope
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asgi.asgi_kit import DEADLINE, Peer, scope
 from demijohn import Demijohn, g, request, resource
 from demijohn.globals import _cv_app, _cv_request, app_ctx
 

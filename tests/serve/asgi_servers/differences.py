@@ -1,4 +1,4 @@
-"""What servers do otherwise, each for a reason of its own: asserted, and shown in docs/servers.md."""
+"""What servers do otherwise, each for a reason: asserted, and shown in docs/servers.md."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ REASONS: dict[tuple[str, str], str] = {}
 
 
 def differs(bench: Bench, column: str, found: Any, expected: Any) -> None:
-    """Assert what was found; where the row has a difference in this column, that it is otherwise."""
+    """Assert what was found; where the row differs in this column, that it is otherwise."""
     if (bench.row.name, column) in REASONS:
         assert found != expected, f"{bench.row.name} does what it did not: {found!r}"
     else:
