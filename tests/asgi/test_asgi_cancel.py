@@ -321,6 +321,32 @@ def test_a_sync_view_is_told_and_goes_on(app: Demijohn) -> None:
     assert asyncio.run(ask(app)).data == b"done"
 
 
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_view_that_asked_is_not_interrupted_later(app: Demijohn, kind: str) -> None:
+    """A view that met its deadline by asking has been told: the hooks after it run whole."""
+
+    @app.get("/sync", deadline=0.02)
+    def sync() -> str:
+        request_ctx.wait_cancelled(DEADLINE)
+        app_ctx.check()
+        return "never"
+
+    @app.get("/async", deadline=0.02)
+    async def asks() -> str:
+        time.sleep(0.03)
+        app_ctx.check()
+        return "never"
+
+    @app.after_request
+    async def after(response: Any) -> Any:
+        await asyncio.sleep(0.01)
+        response.headers["After"] = "ran"
+        return response
+
+    peer = asyncio.run(ask(app, f"/{kind}"))
+    assert (peer.status, peer.headers.get("after")) == (503, "ran")
+
+
 def test_a_cancelled_request_closes_its_resources(app: Demijohn) -> None:
     """What a cancelled request opened, async and sync, is closed, once each."""
     events: list[str] = []

@@ -16,12 +16,16 @@ from typing import Any, TypeVar
 from werkzeug.wrappers import Response as BaseResponse
 
 from ..context.ending import Steps
+from ..context.errors import Cancelled, DeadlineExceeded
 from ..context.loops import run_on
 from ..context.opening import Opened
 from ..context.releasing import releasing_clean
 from ..context.unit import closing
 
 T = TypeVar("T")
+
+STOPPED = (Cancelled, DeadlineExceeded)
+"""How work ends that asked whether it should stop."""
 
 LOADER = "demijohn.load_body"
 """The environ key of the edge's `load(ctx)`: what is to be awaited for the body, if anything."""
@@ -125,6 +129,10 @@ async def interruptible(awaitable: Awaitable[T]) -> T:
     instead of the `CancelledError`."""
     try:
         return await awaitable
+    except STOPPED:
+        # It asked, and was told: that is enough.
+        await Ask(spare)
+        raise
     except BaseException as error:
         if type(error).__name__ != "CancelledError":
             raise
@@ -136,6 +144,11 @@ async def interruptible(awaitable: Awaitable[T]) -> T:
         finally:
             # Its traceback leads to this frame.
             del reason
+
+
+def spare(driver: Any) -> None:
+    """What is asked where nothing is to be interrupted any more."""
+    driver.spare()
 
 
 def _why_interrupted(driver: Any) -> BaseException | None:

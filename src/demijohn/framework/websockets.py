@@ -22,7 +22,7 @@ from ..http.sessions import read_only
 from . import pipeline_async as steps
 from .contexts import RequestContext
 from .copies import Sharing
-from .handing import Ask, begin, hand, save_session
+from .handing import Ask, begin, hand, save_session, spare
 from .pipeline import Raised, reported
 from .wrappers import WebSocket
 
@@ -161,7 +161,7 @@ async def _talk(ctx: Any, app: Any, connection: Any) -> Any:
         rv = await steps.preprocess(ctx, app)
         if rv is None:
             rv = await steps.dispatch(ctx, app)
-            await Ask(_spare)
+            await Ask(spare)
             if rv is None and not connection.begun:
                 raise TypeError(
                     f"The view of {request.endpoint!r} neither accepted the WebSocket nor refused"
@@ -183,10 +183,6 @@ async def _talk(ctx: Any, app: Any, connection: Any) -> Any:
         return await steps.finalize(ctx, app, rv, app._plans.overrides)
     finally:
         rv = None  # it may be an exception, whose traceback has this frame
-
-
-def _spare(driver: Any) -> None:
-    driver.spare()
 
 
 def _whole(response: Any, environ: WSGIEnvironment) -> tuple[int, list[tuple[str, str]], bytes]:

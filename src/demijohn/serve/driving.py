@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 
 from ..context.cancel import error_for
 from ..context.ending import END_TIMEOUT
-from ..framework.handing import Ask, Call, Outside
+from ..framework.handing import STOPPED, Ask, Call, Outside
 from ..framework.limits import end_timeout
 from .threads import Lease, Limit, Threads
 
@@ -354,6 +354,8 @@ class _Visit:
                 try:
                     reply = (True, context.run(order.make))
                 except BaseException as error:
+                    if isinstance(error, STOPPED):
+                        steps._work.spare()
                     reply = (False, error)
                 if self.stop:
                     outcome.order = order
