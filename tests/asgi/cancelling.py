@@ -29,6 +29,8 @@ class Journal:
 
     def __init__(self, app: Demijohn) -> None:
         self.entries: list[str] = []
+        #: What may come after the end: files are sent then.
+        self.late: set[str] = set()
         # Signals know their receivers weakly.
         self._kept = [
             lambda sender, **_: self.entries.append("pushed"),
@@ -73,8 +75,9 @@ class Journal:
         ends = [found[name] for name in ("pushed", "popped", "request ended", "app ended")]
         if len(set(ends)) > 1 or ends[0] > 1:
             yield f"pushed, popped and ended {ends} times"
-        if found["popped"] and self.entries[-1] != "popped":
-            yield f"{self.entries[-1]!r} came after the end"
+        last = [entry for entry in self.entries if entry not in self.late][-1:]
+        if found["popped"] and last != ["popped"]:
+            yield f"{last} came after the end"
 
 
 @dataclass

@@ -157,7 +157,9 @@ class Connection:
         waited = False
         try:
             with suppress(TimeoutError):
-                waited = await asyncio.wait_for(self._sending.acquire(), CLOSE_WAIT)
+                # Not `wait_for`: before CPython 3.12 a cancel may be lost in it.
+                async with asyncio.timeout(CLOSE_WAIT):
+                    waited = await self._sending.acquire()
             await self._close(code, reason)
         finally:
             if waited:
