@@ -109,8 +109,6 @@ class Farewell:
     reason: str = ""
     error: BaseException | None = None
     """What the context's end is told of."""
-    at_once: bool = False
-    """Whether the client is told before the context ends: it was cancelled."""
 
 
 async def converse(app: Any, environ: WSGIEnvironment, connection: Any) -> Farewell:
@@ -238,7 +236,6 @@ def _say_goodbye(farewell: Farewell, app: Any, error: Exception) -> None:
         farewell.code = _CODES.get(reason, http.TRY_AGAIN_LATER)
         farewell.reason = reason
         farewell.error = stopped
-        farewell.at_once = True
     elif isinstance(error, http.WebSocketBadMessage):
         farewell.code, farewell.reason = error.code, str(error)
     elif isinstance(error, HTTPException) and not app.trap_http_exception(error):

@@ -143,6 +143,22 @@ def hear_every_signal(told: Callable[[], object]) -> None:
     _signals.set_sync_signals = set_up
 
 
+def hear_on_the_loop(told: Callable[[Callable[[], object]], object]) -> None:
+    """Have a worker by ASGI stop when `told(stop)`, which is called on its loop, calls `stop()`.
+
+    Granian's own way stops at once, and cuts WebSockets off.
+    """
+
+    def set_up(loop: Any) -> Any:
+        event: Any = WorkerSignal()
+        for number in _STOP:
+            loop.add_signal_handler(number, told, event.set)
+        return event
+
+    # Called by Granian, after the application is loaded.
+    _signals.set_loop_signals = set_up
+
+
 def _stop_when_told(heard: int, told: Callable[[], object], event: Any) -> None:
     # Other signals that the application handles are heard here too.
     while os.read(heard, 1)[0] not in _STOP:

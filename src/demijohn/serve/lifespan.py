@@ -186,14 +186,16 @@ class Lifespan:
         return errors
 
     async def _await_threads(self) -> None:
-        """Wait for sync functions of requests that nobody waits for any more."""
+        """Wait for sync functions of requests that nobody waits for any more, and for WebSockets,
+        which not every server waits for."""
         threads = self._threads
         limit, killed = end_timeout(self.app), stopping_of(self.app).until
         if killed is not None:
             # What comes after this takes its time, too.
             limit = max(0.0, min(limit, (killed - monotonic()) / 2))
         until = monotonic() + limit
-        while running := threads.running():
+        connections = stopping_of(self.app).open
+        while running := [*threads.running(), *("a WebSocket" for _ in connections)]:
             if monotonic() > until:
                 self.app.logger.error(
                     f"Still running {limit:.1f} s after the last request, and left behind:"

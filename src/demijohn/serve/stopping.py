@@ -44,6 +44,8 @@ class Stopping:
         #: When the server kills this process (monotonic seconds), once the stop has begun; None
         #: where that is not known.
         self.until: float | None = None
+        #: What is over some time after it was told, for whoever waits for that: connections.
+        self.open: set[object] = set()
         # What is told -> the event loop on which it is.
         self._told: dict[_Told, Any] = {}
 

@@ -19,7 +19,13 @@ from ..framework.globals import current_app_ctx, current_request_ctx
 from ..framework.pipeline import Raised
 from ..framework.websockets import Farewell, converse
 from ..http.headers import check_all
-from ..http.websocket import INTERNAL_ERROR, POLICY_VIOLATION, Message, WebSocketDisconnected
+from ..http.websocket import (
+    INTERNAL_ERROR,
+    POLICY_VIOLATION,
+    SERVICE_RESTART,
+    Message,
+    WebSocketDisconnected,
+)
 from .asgi_environ import environ_of
 from .asgi_exchange import Exchange, Receive, Send
 from .drivers import CLIENT_KEY, enclosing, hand_out
@@ -287,12 +293,14 @@ async def serve_websocket(
     no_body: Any = None
     exchange = Exchange(app, environ, no_body, send, work, context)
     try:
+        stopping.open.add(connection)
         with stopping.told(lambda: stop(work.ctx)):
             await _serve(exchange, connection)
     except BaseException:
         hand_out(context)
         raise
     finally:
+        stopping.open.discard(connection)
         await connection.drop()
         work.free()
 
@@ -303,7 +311,8 @@ async def _serve(exchange: Exchange, connection: Connection) -> None:
         talking = converse(exchange.app, exchange.environ, connection)
         farewell = await exchange.work.drive(talking)
         exchange.ctx, exchange.error = farewell.ctx, farewell.error
-        if farewell.at_once:
+        if farewell.code == SERVICE_RESTART:
+            # Not after the end: a server that stops may have closed the socket by then.
             await connection.close_at_last(farewell.code, farewell.reason)
         try:
             await exchange.end(None)
