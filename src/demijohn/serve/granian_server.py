@@ -112,7 +112,7 @@ def _serve_at(
 def worker(load: Callable[[], Any], interface: Interface, options: Options) -> Worker:
     """What is called in each new worker, and gives what the server is to call there."""
     if interface == "asgi":
-        return ASGIWorker(load, options.graceful_timeout, options.threads)
+        return ASGIWorker(load, options.graceful_timeout, options.threads, hear_on_the_loop)
     return WSGIWorker(load, options.graceful_timeout, options.workers, hear_every_signal)
 
 

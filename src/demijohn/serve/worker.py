@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..framework.limits import end_timeout
-from .stopping import stopping_of
+from .stopping import Stopping, stopping_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -43,6 +43,9 @@ _REQUEST_KEYS = frozenset(
         "RAW_URI",
     }
 )
+CLOSING = 1.0
+"""Seconds that WebSockets have to be closed before the server stops to serve."""
+
 _PIECE = 64 * 1024  # bytes that are read at a time
 _LINE = 4 * 1024  # the same while a line is looked for
 
@@ -127,14 +130,41 @@ class ASGIWorker(Worker):
 
     Arguments:
         threads: on how many sync functions run; None for the application's own setting.
+        hear: has `told(stop)` called on the worker's loop when the worker is told to stop, which it
+            does when that calls `stop()`; called in a worker that is a process of its own.
     """
 
     threads: int | None
+    hear: Callable[[Callable[[Callable[[], object]], object]], None]
+    _stopping: Stopping | None = None
+
+    def prepare(self) -> None:
+        self.hear(self._stop)
 
     def served(self, app: Any) -> Any:
+        self._stopping = stopping_of(app)
         if self.threads is not None:
             app.config["SYNC_THREADS"] = self.threads
         return InTime(app, self.patience)
+
+    def _stop(self, stop: Callable[[], object]) -> None:
+        """Begin to stop, and have the server do so when the WebSockets are closed: it would cut
+        them off."""
+        import asyncio
+
+        stopping = self._stopping
+        assert stopping is not None
+        stopping.begin()
+        loop = asyncio.get_running_loop()
+        until = loop.time() + CLOSING
+
+        def look() -> None:
+            if stopping.open and loop.time() < until:
+                loop.call_later(0.01, look)
+            else:
+                stop()
+
+        look()
 
 
 def _prepare_exit() -> None:
