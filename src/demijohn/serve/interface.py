@@ -57,7 +57,9 @@ def choose(app: Any, wanted: str = "auto") -> Choice:
         for function in functions:
             return Choice("asgi", f"as {_named(function)} runs around the serving")
     for mount in app.mounts:
-        if mount.interface == "asgi":
+        if mount.interface == "asgi" or (
+            mount.interface == "both" and choose(mount.app).interface == "asgi"
+        ):
             return Choice("asgi", f"as what is mounted at {mount.prefix} is called by it")
     for function in _functions(app):
         if is_async(function):
