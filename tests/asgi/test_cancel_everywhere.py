@@ -425,8 +425,10 @@ def test_an_end_that_is_not_shielded_is_found(monkeypatch: pytest.MonkeyPatch) -
 
     drive = Work.drive
 
-    def unshielded(self: Work, coroutine: Any, limit: Any = None, shield: bool = False) -> Any:
-        return drive(self, coroutine, limit)
+    def unshielded(
+        self: Work, coroutine: Any, *args: Any, shield: bool = False, **more: Any
+    ) -> Any:
+        return drive(self, coroutine, *args, **more)
 
     monkeypatch.setattr(Work, "drive", unshielded)
     app, journal, call = prepared("async_view")

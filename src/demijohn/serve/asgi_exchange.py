@@ -69,11 +69,6 @@ class Exchange:
             # The errors' tracebacks lead to this frame.
             errors = []
 
-    def raise_missed(self) -> None:
-        """Raise a cancel that came when there was nothing left to cancel."""
-        if self.work.missed is not None:
-            raise self.work.missed
-
     async def start(self, status: str, headers: Iterable[tuple[str, str]]) -> None:
         """Raises `Left` where the client has left, as `send` does."""
         await self._message(

@@ -53,7 +53,7 @@ async def _serve(exchange: Exchange, joined: Any) -> None:
     try:
         app, environ = exchange.app, exchange.environ
         answering = respond(app, environ, joined)
-        exchange.ctx, answer, exchange.error = await exchange.work.drive(answering)
+        exchange.ctx, answer, exchange.error = await exchange.work.drive(answering, keep=True)
         if type(answer) is Raised:
             _preserve(exchange)
             await _raise(exchange, answer.error)
@@ -64,7 +64,7 @@ async def _serve(exchange: Exchange, joined: Any) -> None:
             return
         try:
             await exchange.end(None)
-            exchange.raise_missed()
+            exchange.work.raise_missed()
             await _send_plain(exchange, status, headers, body)
         finally:
             # A file, or what closes something: on a thread, as that may block.

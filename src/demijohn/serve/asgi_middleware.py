@@ -227,8 +227,7 @@ class _Connection:
             errors = await work.drive(coroutine, shield=True)
             if errors:
                 report_errors(self._app, None, errors, repr(ctx))
-            if work.missed is not None:
-                raise work.missed
+            work.raise_missed()
         finally:
             work.free()
             errors = None

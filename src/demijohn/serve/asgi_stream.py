@@ -92,7 +92,7 @@ class Stream:
             except BaseException as error:
                 failed = failed or error
             await exchange.end(failed)
-            exchange.raise_missed()
+            self._work.raise_missed()
             if failed is not None:
                 raise failed
             if self._stuck:

@@ -91,11 +91,17 @@ class Work:
     # -- one coroutine ------------------------------------------------------------------------
 
     async def drive(
-        self, coroutine: Coroutine[Any, Any, T], limit: Limit | None = None, shield: bool = False
+        self,
+        coroutine: Coroutine[Any, Any, T],
+        limit: Limit | None = None,
+        shield: bool = False,
+        keep: bool = False,
     ) -> T:
         """What the coroutine returns or raises.
 
         Args:
+            keep: whether its value counts although the task was cancelled while a thread made it;
+                the cancel is in `missed` then.
             limit: of the threads that make its calls; by default that of sync functions.
             shield: whether it runs to its end although the task is cancelled; for at most
                 `END_TIMEOUT` seconds then, and the `CancelledError` comes after it.
@@ -104,7 +110,10 @@ class Work:
         if not shield:
             self._task = asyncio.current_task()
             try:
-                return await steps
+                value = await steps
+                if self.missed is not None and not keep:
+                    self.raise_missed()
+                return value
             finally:
                 if self._cancelling >= 0:
                     # An interruption that the function has kept to itself.
@@ -125,6 +134,16 @@ class Work:
         if self._timer is not None:
             self._timer.cancel()
         self._lease.give_back()
+
+    def raise_missed(self) -> None:
+        """Raise a cancel that came when there was nothing left to cancel."""
+        missed, self.missed = self.missed, None
+        try:
+            if missed is not None:
+                raise missed
+        finally:
+            # Its traceback leads to this frame.
+            del missed
 
     # -- interrupting it ----------------------------------------------------------------------
 

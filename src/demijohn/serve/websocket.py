@@ -309,7 +309,7 @@ async def _serve(exchange: Exchange, connection: Connection) -> None:
     farewell: Farewell | None = None
     try:
         talking = converse(exchange.app, exchange.environ, connection)
-        farewell = await exchange.work.drive(talking)
+        farewell = await exchange.work.drive(talking, keep=True)
         exchange.ctx, exchange.error = farewell.ctx, farewell.error
         if farewell.code == SERVICE_RESTART:
             # Not after the end: a server that stops may have closed the socket by then.
@@ -318,7 +318,7 @@ async def _serve(exchange: Exchange, connection: Connection) -> None:
             await exchange.end(None)
         finally:
             await _part(connection, farewell)
-        exchange.raise_missed()
+        exchange.work.raise_missed()
     finally:
         # An error's traceback leads to this frame.
         farewell = exchange.error = None
