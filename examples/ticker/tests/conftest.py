@@ -29,7 +29,7 @@ PATIENCE = 30.0  # seconds, for what must happen at some time
 @pytest.fixture
 def app() -> Demijohn:
     """A ticker without a market."""
-    return create_app({"TESTING": True, "KEPT": 3, "HEARTBEAT": PATIENCE})
+    return create_app({"TESTING": True, "KEPT": 3, "HEARTBEAT": 3600})
 
 
 @pytest.fixture

@@ -106,7 +106,7 @@ def test_heartbeat(app: Demijohn, ring: Ring) -> None:
 
 
 def test_a_client_that_leaves(app: Demijohn, ring: Ring) -> None:
-    """Its generator is closed, and its request ends as disconnected, while the stream is idle."""
+    """Its generator is closed, and its request ends as disconnected."""
     outcomes: list[str | None] = []
 
     @app.teardown_request
