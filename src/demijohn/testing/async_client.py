@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from ..http.sessions import SessionMixin
     from .kept import Kept
+    from .websocket import AsyncWebSocketSession
 
 _REDIRECTS = frozenset({301, 302, 303, 305, 307, 308})
 Chunks = Iterable[bytes] | AsyncIterable[bytes]
@@ -223,6 +224,19 @@ class AsyncClient:
         finally:
             kept.handed.clear()
             await exchange.leave()
+
+    def websocket(
+        self,
+        *args: Any,
+        subprotocols: Iterable[str] = (),
+        timeout: float = 5.0,
+        **kwargs: Any,
+    ) -> AsyncWebSocketSession:
+        """A WebSocket of the application: `async with client.websocket("/ws") as ws:`.
+
+        The arguments are those of `FlaskClient.websocket`. See `demijohn.testing.websocket`.
+        """
+        return self._requests.open_websocket(args, kwargs, subprotocols, timeout)
 
     async def get(self, *args: Any, **kwargs: Any) -> TestResponse:
         """`open` with the method GET."""

@@ -290,9 +290,9 @@ class FlaskClient(Client):
         """
         from .websocket import WebSocketSession
 
-        return WebSocketSession(self._open_websocket(args, kwargs, subprotocols, timeout))
+        return WebSocketSession(self.open_websocket(args, kwargs, subprotocols, timeout))
 
-    def _open_websocket(
+    def open_websocket(
         self,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
@@ -302,12 +302,9 @@ class FlaskClient(Client):
         """A session yet to be entered, with this client's cookies, which it may change."""
         from .websocket import AsyncWebSocketSession, websocket_scope
 
-        kwargs["environ_base"] = {**self.environ_base, **kwargs.get("environ_base", {})}
-        builder = EnvironBuilder(self.application, *args, **kwargs)
-        try:
-            request = builder.get_request()
-        finally:
-            builder.close()
+        request = self.request_from(args, kwargs)
+        # A connection is over when its block is: nothing of it is kept.
+        request.environ.pop("werkzeug.debug.preserve_context", None)
         keep_cookies = None
         if self._cookies is not None:
             self._add_cookies_to_wsgi(request.environ)

@@ -13,9 +13,9 @@ from collections.abc import Callable, Coroutine, Iterable
 from contextvars import Context
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
-from urllib.parse import quote
 
 from ..http.websocket import NORMAL, WebSocketDisconnected
+from .asgi_scope import connection_scope
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -41,39 +41,22 @@ class WebSocketDenied(Exception):
 
 
 def websocket_scope(environ: WSGIEnvironment, subprotocols: Iterable[str] = ()) -> dict[str, Any]:
-    """The ASGI scope of the WebSocket that a GET request of this environ would ask for."""
+    """The scope of the WebSocket that a GET request of this environ would ask for (ASGI 3.0,
+    WebSocket 2.4)."""
     names = list(subprotocols)
-    headers = [
-        (name.removeprefix("HTTP_").replace("_", "-").lower().encode(), value.encode("latin-1"))
-        for name, value in environ.items()
-        if name.startswith("HTTP_")
-    ]
+    scope = connection_scope(environ)
+    headers = scope["headers"]
     headers += [(b"connection", b"Upgrade"), (b"upgrade", b"websocket")]
     headers += [(b"sec-websocket-version", b"13"), (b"sec-websocket-key", b"dGhlIHNhbXBsZQ==")]
     if names:
         headers.append((b"sec-websocket-protocol", ", ".join(names).encode()))
-    root = _text(environ.get("SCRIPT_NAME", "")).rstrip("/")
-    path = root + _text(environ.get("PATH_INFO", "/"))
-    return {
+    return scope | {
         "type": "websocket",
-        "asgi": {"version": "3.0", "spec_version": "2.5"},
-        "http_version": "1.1",
-        "scheme": "wss" if environ.get("wsgi.url_scheme") == "https" else "ws",
-        "path": path,
-        "raw_path": quote(path).encode(),
-        "query_string": environ.get("QUERY_STRING", "").encode("latin-1"),
-        "root_path": root,
-        "headers": headers,
-        "client": (environ.get("REMOTE_ADDR", "127.0.0.1"), 50000),
-        "server": (environ.get("SERVER_NAME", "localhost"), int(environ.get("SERVER_PORT", 80))),
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "scheme": "wss" if environ["wsgi.url_scheme"] in ("https", "wss") else "ws",
         "subprotocols": names,
-        "state": {},
         "extensions": {"websocket.http.response": {}},
     }
-
-
-def _text(latin: str) -> str:
-    return latin.encode("latin-1").decode(errors="replace")
 
 
 class AsyncWebSocketSession:
