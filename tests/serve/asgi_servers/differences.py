@@ -1,4 +1,4 @@
-"""What servers do otherwise, each for a reason: asserted, and shown in docs/servers.md."""
+"""What servers do otherwise, each for a reason of its own; docs/servers.md shows them."""
 
 from __future__ import annotations
 

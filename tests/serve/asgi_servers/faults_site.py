@@ -52,6 +52,11 @@ def log(line: str) -> None:
 app.asgi_app = Checked(Cancelling(app.asgi_app, log), lambda text: log(f"VIOLATION {text}"))
 
 
+@app.after_serving
+def log_stop() -> None:
+    log("server stops")
+
+
 def wait_for_gate(name: str) -> None:
     deadline = time.monotonic() + 60
     while not (GATES / name).exists():

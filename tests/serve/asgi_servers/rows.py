@@ -45,13 +45,15 @@ class Row:
 
 
 def gunicorn(name: str, edge: str, *args: str, parallel: int = 1000) -> Row:
-    command = ("-m", "gunicorn", "--bind", "127.0.0.1:{port}", *args, WSGI)
-    return Row(name, edge, command, ("--graceful-timeout", "1"), parallel)
+    # By WSGI nobody tells an application that it is served, but for these two hooks.
+    hooks = ("--config", str(HERE / "gunicorn_hooks.py")) if edge == "WSGI" else ()
+    command = ("-m", "gunicorn", "--bind", "127.0.0.1:{port}", *args, *hooks, WSGI)
+    return Row(f"gunicorn, {name}", edge, command, ("--graceful-timeout", "1"), parallel)
 
 
 def uvicorn(http: str) -> Row:
     command = ("-m", "uvicorn", "--port", "{port}", "--http", http, "--loop", "asyncio", ASGI)
-    return Row(f"uvicorn ({http})", "ASGI", command, ("--timeout-graceful-shutdown", "1"))
+    return Row(f"uvicorn, {http}", "ASGI", command, ("--timeout-graceful-shutdown", "1"))
 
 
 def hypercorn(edge: str, app: str) -> Row:
@@ -59,12 +61,25 @@ def hypercorn(edge: str, app: str) -> Row:
     return Row(f"hypercorn, {edge}", edge, command, ("--graceful-timeout", "1"))
 
 
-def granian(edge: str, app: str, *args: str, parallel: int = 1000) -> Row:
+def granian(edge: str, app: str, *args: str) -> Row:
     command = ("-m", "granian", "--port", "{port}", "--interface", edge.lower(), *args, app)
-    return Row(f"Granian, {edge}", edge, command, ("--workers-kill-timeout", "1"), parallel)
+    return Row(f"Granian, {edge}", edge, command, ("--workers-kill-timeout", "1"))
+
+
+def serve(edge: str, *args: str, parallel: int = 1000) -> Row:
+    command = ("-m", "demijohn", "--app", WSGI, "serve", "--port", "{port}", "--no-check")
+    limit = ("--graceful-timeout", "2")
+    return Row(
+        f"demijohn serve, {edge}",
+        edge,
+        (*command, "--interface", edge.lower(), *args),
+        limit,
+        parallel,
+    )
 
 
 THREADS = 8  # of WSGI servers that have threads
+UVICORN_WORKER = "uvicorn.workers.UvicornWorker"
 ROWS = {
     row.name: row
     for row in (
@@ -72,26 +87,17 @@ ROWS = {
         uvicorn("httptools"),
         hypercorn("ASGI", ASGI),
         granian("ASGI", ASGI),
-        gunicorn("gunicorn, asgi worker", "ASGI", "--worker-class", "asgi"),
-        gunicorn(
-            "gunicorn, uvicorn's worker",
-            "ASGI",
-            "--worker-class",
-            "uvicorn.workers.UvicornWorker",
-        ),
-        gunicorn("gunicorn, sync worker", "WSGI", parallel=1),
-        gunicorn(
-            "gunicorn, gthread worker",
-            "WSGI",
-            *("--worker-class", "gthread", "--threads", str(THREADS)),
-            parallel=THREADS,
-        ),
-        gunicorn("gunicorn, gevent worker", "WSGI", "--worker-class", "gevent"),
+        serve("ASGI"),
+        gunicorn("asgi worker", "ASGI", "--worker-class", "asgi"),
+        gunicorn("uvicorn's worker", "ASGI", "--worker-class", UVICORN_WORKER),
+        gunicorn("sync worker", "WSGI", parallel=1),
+        gunicorn("gthread worker", "WSGI", "--threads", str(THREADS), parallel=THREADS),
+        gunicorn("gevent worker", "WSGI", "--worker-class", "gevent"),
         hypercorn("WSGI", WSGI),
-        granian("WSGI", WSGI, "--blocking-threads", str(THREADS), parallel=THREADS),
+        serve("WSGI", "--threads", str(THREADS), parallel=THREADS),
     )
 }
-SMOKE = "uvicorn (httptools)"  # the row that `make test` has time for
+SMOKE = "uvicorn, httptools"  # the row that `make test` has time for
 
 
 @dataclass
