@@ -1,7 +1,7 @@
 """An ASGI middleware that cancels the task of a request, as servers do, at an await that is chosen.
 
-`?cancel=3` in a request's URL cancels it at the third await of the application under it; what
-becomes of the request is written to the log.
+`?cancel=3` in a request's URL cancels it at the third await of the application under it,
+`?cancel=NAME` as soon as the gate of this name is open; what becomes of the request is logged.
 """
 
 from __future__ import annotations
@@ -15,9 +15,12 @@ from urllib.parse import parse_qs
 class Cancelling:
     """Middleware: cancels where a request asks for it."""
 
-    def __init__(self, app: Any, log: Callable[[str], None]) -> None:
+    def __init__(
+        self, app: Any, log: Callable[[str], None], is_open: Callable[[str], bool]
+    ) -> None:
         self._app = app
         self._log = log
+        self._is_open = is_open
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         query = parse_qs(scope.get("query_string", b"").decode())
@@ -25,7 +28,9 @@ class Cancelling:
             await self._app(scope, receive, send)
             return
         (key,), (at,) = query["key"], query["cancel"]
-        call = CancelledAt(self._app(scope, receive, send), int(at))
+        call = CancelledAt(self._app(scope, receive, send), int(at) if at.isdecimal() else 0)
+        if not at.isdecimal():
+            self._cancel_when_open(at, asyncio.current_task())
         before = asyncio.all_tasks()
         try:
             await call
@@ -34,6 +39,13 @@ class Cancelling:
             self._log(f"{key} cancelled at {call.awaits}, tasks left: {left}")
             raise
         self._log(f"{key} not cancelled in {call.awaits} awaits")
+
+    def _cancel_when_open(self, gate: str, task: asyncio.Task[Any] | None) -> None:
+        assert task is not None
+        if self._is_open(gate):
+            task.cancel()
+        elif not task.done():
+            asyncio.get_running_loop().call_later(0.01, self._cancel_when_open, gate, task)
 
 
 class CancelledAt:

@@ -71,15 +71,17 @@ def cancelled_in_the_end(bench: Bench) -> None:
     if bench.row.edge == "ASGI":
         key = bench.key()
         with wire(server.port) as connection:
-            # The first of its awaits is the one for the gate: nothing before that waits.
-            connection.send(f"GET /health?end=slow&key={key}&cancel=1 HTTP/1.1", "Host: x")
+            connection.send(
+                f"GET /health?end=slow&key={key}&cancel={key}-cancel HTTP/1.1", "Host: x"
+            )
             wait_line(server, key, "ends")
+            server.open_gate(f"{key}-cancel")
             time.sleep(0.05)
             assert not [line for line in lines(server, key) if line.startswith("cancelled")]
             server.open_gate(f"{key}-end")
-            wait_line(server, key, "cancelled at 1, tasks left: []")
-        order = [line.split(" k")[0] for line in lines(server, key)]
-        assert order.index("slow end over") < len(order) - 1, order
+            wait_line(server, key, "cancelled at")
+        found = lines(server, key)
+        assert "slow end over" in found[:-1] and found[-1].endswith("tasks left: []"), found
         wait_ended(server, key, "ok", "cancelled")
     left_over(server)
 

@@ -49,7 +49,10 @@ def log(line: str) -> None:
         file.write(f"{line}\n")
 
 
-app.asgi_app = Checked(Cancelling(app.asgi_app, log), lambda text: log(f"VIOLATION {text}"))
+app.asgi_app = Checked(
+    Cancelling(app.asgi_app, log, lambda gate: (GATES / gate).exists()),
+    lambda text: log(f"VIOLATION {text}"),
+)
 
 
 @app.after_serving
@@ -90,9 +93,10 @@ def log_end(error: BaseException | None) -> None:
 @app.teardown_request
 async def slow_end(error: BaseException | None) -> None:
     if has_request_context() and request.args.get("end") == "slow":
-        log(f"{g.key} ends")
-        await gate(f"{g.key}-end")
-        log(f"{g.key} slow end over")
+        key = request.args["key"]
+        log(f"{key} ends")
+        await gate(f"{key}-end")
+        log(f"{key} slow end over")
 
 
 @app.teardown_request

@@ -46,14 +46,23 @@ async def pops(app: Any, log: Callable[[str], None]) -> dict[str, Any]:
     inner.pop()
     outer.pop()
     results["twice"] = [refused(outer.pop), g.get("key"), list(ended)]
-    one = context("one")
+    one = context("thread")
     results["another thread"] = [elsewhere(one.pop), g.name, list(ended)]
+    results["then here"] = [refused(one.pop), g.get("key"), list(ended)]
+    two = context("task")
 
     async def popped() -> str:
-        return refused(one.pop)
+        return refused(two.pop)
 
     results["another task"] = [await asyncio.create_task(popped()), g.name, list(ended)]
-    results["entered twice"] = [elsewhere(one.push), g.name, list(ended)]
-    one.pop()
-    results["after"] = [has_app_context(), g.key == key, ended]
+    results["then in this one"] = [refused(two.pop), g.get("key"), list(ended)]
+    three = context("twice")
+
+    def enter() -> None:
+        with three:
+            log(f"{key} entered {g.name}")
+
+    results["entered twice"] = [elsewhere(enter), g.name, list(ended)]
+    three.pop()
+    results["after"] = [has_app_context(), g.key == key, sorted(ended)]
     return results
