@@ -51,6 +51,7 @@ from .templates import DispatchingJinjaLoader, _default_template_ctx_processor
 from .wrappers import Request, Response, WebSocket
 
 if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
     from werkzeug.routing import MapAdapter
 
     from .blueprints import Blueprint
@@ -360,6 +361,19 @@ class AppSetup(Scaffold):
             )
         self.while_serving_funcs.append(f)
         return f
+
+    def _end_setup(self, environ: WSGIEnvironment) -> None:
+        """The first request is here, and no start of a serving before it: nothing is registered any
+        more. A server that runs nothing around the serving is told of in the log."""
+        self._got_first_request = True
+        around = (*self.before_serving_funcs, *self.while_serving_funcs, *self.after_serving_funcs)
+        if around and "demijohn.client" not in environ:
+            names = ", ".join(getattr(one, "__qualname__", repr(one)) for one in around)
+            self.logger.warning(
+                f"Not run before the first request, nor at the end: {names}. The server runs"
+                " nothing around the serving. Serve the application by ASGI, with `demijohn serve`,"
+                " or in a block `with app.serving():`."
+            )
 
     @property
     def _runs_around_serving(self) -> bool:

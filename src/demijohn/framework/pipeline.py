@@ -99,7 +99,7 @@ def full_dispatch(ctx: Any, app: Any, overrides: Any, may_be_quick: bool) -> Any
     """Before hooks, view, error handlers, after hooks: a response, or perhaps a quick answer."""
     try:
         if not app._got_first_request:
-            app._got_first_request = True
+            app._end_setup(ctx.request.environ)
         if request_started.receivers:
             request_started.send(app, _async_wrapper=app.ensure_sync)
         rv = None

@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import pytest
+from werkzeug.test import EnvironBuilder
 
 import demijohn
 from demijohn import current_app, g, has_request_context, on_end, resource
@@ -220,6 +221,26 @@ def test_registration_is_over(site: Site, serve: Serve) -> None:
                 register(late)
 
     serve(site, late)
+
+
+def test_a_server_that_runs_nothing(site: Site) -> None:
+    """Under a WSGI server that does not run the functions the log says so, at the first request;
+    a test client's request, and one within `app.serving()`, say nothing."""
+    site.before_serving(lambda: site.note("never"))
+    environ = EnvironBuilder("/").get_environ
+    with site.serving():
+        b"".join(site(environ(), lambda *args: print))
+    assert site.errors == []
+    other = Site()
+    other.while_serving(site.before_serving_funcs[0])
+    other.test_client().get("/")
+    assert other.errors == []
+    third = Site()
+    third.while_serving(failing)
+    for _ in range(2):
+        b"".join(third(environ(), lambda *args: print))
+    [line] = third.errors
+    assert line.startswith("Not run before the first request, nor at the end: failing. The server")
 
 
 # -- errors ----------------------------------------------------------------------------------------
