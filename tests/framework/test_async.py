@@ -12,7 +12,8 @@ import threading
 import traceback
 import warnings
 from collections.abc import AsyncIterator, Callable
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from context_kit import BOTH, in_task, in_thread, make_app, name_of
 
 import demijohn
 from demijohn import g, request, session
+from demijohn.framework.aio import KeptLoop
 
 # An exception that leaves an application takes the request's variables along.
 pytestmark = pytest.mark.leaves_behind("variable")
@@ -593,3 +595,22 @@ def test_session_and_request_in_async_functions() -> None:
         assert opened == {"seen": True}
     assert not session
     assert not request
+
+
+def test_a_loop_that_is_dropped_on_a_loops_thread() -> None:
+    """A kept loop that is dropped while another one runs on the thread is closed, without a
+    complaint."""
+
+    async def nothing() -> None:
+        pass
+
+    async def main() -> None:
+        kept = KeptLoop()
+        kept.take()
+        in_thread(partial(kept.run, nothing(), copy_context()))
+        loop = kept.loop
+        del kept
+        gc.collect()
+        assert loop.is_closed()
+
+    asyncio.run(main())

@@ -149,6 +149,12 @@ def _close(runner: Any, lock: threading.Lock) -> None:
     # At exit a daemon thread may be running its loop: the process takes that one along.
     if not lock.acquire(blocking=False):
         return
+    if sys.modules["asyncio"]._get_running_loop() is not None:
+        # It was dropped by code, or met by the collector on a thread, that another loop runs.
+        closing = threading.Thread(target=runner.close, name="demijohn-closing")
+        closing.start()
+        closing.join()
+        return
     try:
         runner.close()
     except RuntimeError as error:
