@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import io
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
+from itertools import count
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ import demijohn
 from demijohn import Demijohn, g, request, resource, session, websocket
 from demijohn.sessions import SecureCookieSessionInterface
 
-from .asgi_kit import scope
+from .asgi_kit import DEADLINE, eventually, scope
 from .cancelling import Application, Call, Journal, faults_of
 
 Build = Callable[[Demijohn, Journal], Any]
@@ -363,6 +365,38 @@ def test_cancelled_at_every_await(name: str, times: int) -> None:
     print(f"{name}: {awaits} awaits")
     assert faults == []
     assert awaits >= 3
+
+
+def test_a_sync_stream_without_an_end_is_cancelled() -> None:
+    """A cancel that comes while a thread makes a part of a body stops it after that part."""
+    app = Demijohn("endless")
+    journal = Journal(app)
+    begun, gate = threading.Event(), threading.Event()
+
+    @app.get("/")
+    def view() -> Any:
+        def steps() -> Iterator[str]:
+            with journal.during("stream"):
+                for number in count():
+                    begun.set()
+                    assert gate.wait(DEADLINE)
+                    yield str(number)
+
+        return steps()
+
+    async def main() -> None:
+        call = call_of()
+        task = asyncio.ensure_future(app.asgi_app(call.scope, call.receive, call.send))
+        await eventually(begun.is_set)
+        task.cancel()
+        await asyncio.sleep(0)
+        gate.set()
+        done, _ = await asyncio.wait([task], timeout=DEADLINE)
+        assert done and task.cancelled()
+        assert [message["type"] for message in call.sent] == ["http.response.start"]
+
+    asyncio.run(main())
+    assert list(journal.faults()) == []
 
 
 # -- edges that must fail --------------------------------------------------------------------------
