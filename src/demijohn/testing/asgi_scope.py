@@ -55,6 +55,9 @@ def connection_scope(environ: WSGIEnvironment) -> dict[str, Any]:
         and not name.startswith("HTTP_")
         and not (name == "wsgi.errors" and value is sys.stderr)
     }
+    if root:
+        # Of an application under a prefix, a builder leaves that out.
+        extras |= {name: environ[name] for name in ("REQUEST_URI", "RAW_URI") if name in environ}
     return {
         "http_version": environ.get("SERVER_PROTOCOL", "HTTP/1.1").rpartition("/")[2],
         "root_path": root,
