@@ -474,6 +474,7 @@ def test_opening_when_everything_is_closed() -> None:
     assert len(errors) == 1
 
 
+@pytest.mark.wsgi_only("at the other edge no helper's loop is needed")
 def test_an_async_view_on_a_thread_whose_loop_runs() -> None:
     """What an async view opens on a helper's loop, which is closed with it, holds up no end."""
     site = Site()

@@ -7,8 +7,8 @@ comes or goes, a step is set on the application, or its class is changed.
 
 from __future__ import annotations
 
-import asyncio.coroutines
 import inspect
+import sys
 import threading
 import weakref
 from collections import defaultdict
@@ -75,7 +75,11 @@ _OPEN_SESSION = SecureCookieSessionInterface.open_session
 
 def is_async(function: Callable[..., Any]) -> bool:
     """Whether calling `function` gives a coroutine: an `async def`, or one marked as such."""
-    return inspect.iscoroutinefunction(function) or asyncio.coroutines.iscoroutinefunction(function)
+    if inspect.iscoroutinefunction(function):
+        return True
+    # Where nobody loaded asyncio, nothing bears its mark.
+    coroutines = sys.modules.get("asyncio.coroutines")
+    return coroutines is not None and bool(coroutines.iscoroutinefunction(function))
 
 
 class Overrides:

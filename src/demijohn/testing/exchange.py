@@ -25,6 +25,8 @@ _WRITTEN = {
     for name in ("ETag", "WWW-Authenticate", "Content-MD5", "DNT", "TE", "SourceMap")
 }
 _LEFT = "The client has left: nothing can be sent to it any more."
+_NO_ANSWER = "The application returned without an answer."
+_NO_END = "The application returned before the end of its answer."
 Pace = Literal["all", "parts", "steps"]
 Parts = Iterator[tuple[bytes, bool]]
 
@@ -178,12 +180,14 @@ class Exchange:
             await self._wait()
         if not self.status_code:
             self.raise_error()
-            raise ProtocolError("The application returned without an answer.")
+            raise ProtocolError(_NO_ANSWER)
 
     def collected(self) -> list[bytes]:
         """The whole body, once the application has returned from a call that was awaited."""
+        if not self.status_code:
+            raise ProtocolError(_NO_ANSWER)
         if not self.complete:
-            raise ProtocolError("The application returned before the end of its answer.")
+            raise ProtocolError(_NO_END)
         chunks, self._chunks = self._chunks, []
         return chunks
 
@@ -202,7 +206,7 @@ class Exchange:
             return self._chunks.pop(0)
         self.raise_error()
         if not self.complete and not self._gone.is_set():
-            raise ProtocolError("The application returned before the end of its answer.")
+            raise ProtocolError(_NO_END)
         return None
 
     async def leave(self) -> None:
