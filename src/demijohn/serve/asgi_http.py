@@ -124,11 +124,7 @@ async def _send_plain(exchange: Exchange, status: str, headers: Any, body: Any) 
     work = exchange.work
     await exchange.start(status, headers)
     parts = await work.drive(_handed(iter, body))
-    while True:
-        part = await work.drive(_handed(next, parts, None))
-        exchange.raise_missed()
-        if part is None:
-            break
+    while (part := await work.drive(_handed(next, parts, None))) is not None:
         await exchange.send(part, True)
     await exchange.send(b"", False)
 

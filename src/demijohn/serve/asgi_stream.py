@@ -129,8 +129,6 @@ class Stream:
                 if part is None:
                     self._over = True
                     break
-                # A cancel that came while a thread made the part.
-                self._exchange.raise_missed()
                 await self._send_part(part)
         except Left as left:
             self.cut = self.cut or str(left)
