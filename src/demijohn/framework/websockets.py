@@ -228,11 +228,15 @@ def _log_origin(app: Any, request: WebSocket) -> None:
 def _say_goodbye(farewell: Farewell, app: Any, error: Exception) -> None:
     """What becomes of an error that came out of a view whose connection was accepted."""
     stopped = _stop_in(error, farewell.ctx.request.connection)
-    if isinstance(stopped, http.WebSocketDisconnected) or _reason(stopped) == "disconnect":
-        farewell.ctx._outcome = "disconnected"
+    if isinstance(stopped, http.WebSocketDisconnected):
         farewell.error = None
+        if stopped.by_client:
+            farewell.ctx._outcome = "disconnected"
+    elif (reason := _reason(stopped)) in ("disconnect", http.CLOSED):
+        farewell.error = None
+        if reason == "disconnect":
+            farewell.ctx._outcome = "disconnected"
     elif stopped is not None:
-        reason = _reason(stopped)
         farewell.code = _CODES.get(reason, http.TRY_AGAIN_LATER)
         farewell.reason = reason
         farewell.error = stopped

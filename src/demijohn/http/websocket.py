@@ -30,6 +30,9 @@ INTERNAL_ERROR: t.Final = 1011
 SERVICE_RESTART: t.Final = 1012
 TRY_AGAIN_LATER: t.Final = 1013
 
+CLOSED: t.Final = "closed"
+"""Why the work of a connection is cancelled that the application has closed itself."""
+
 MOST_REASON: t.Final = 123
 """How many bytes the reason of a close frame may have (RFC 6455, 5.5)."""
 
@@ -217,6 +220,8 @@ class WebSocket(Request):
         self, code: int = 1000, reason: str = ""
     ) -> None:
         """Close the connection; before it was accepted, refuse it. A second call does nothing.
+
+        The tasks of its task groups are cancelled; the code that calls this goes on.
 
         `code` is 1000 to 1014 but for those that no frame may have (1004 to 1006), or 3000 to
         4999; `reason` at most 123 bytes of UTF-8. `ValueError` otherwise.

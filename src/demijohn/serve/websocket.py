@@ -20,6 +20,7 @@ from ..framework.pipeline import Raised
 from ..framework.websockets import Farewell, converse
 from ..http.headers import check_all
 from ..http.websocket import (
+    CLOSED,
     INTERNAL_ERROR,
     POLICY_VIOLATION,
     SERVICE_RESTART,
@@ -141,6 +142,11 @@ class Connection:
     async def close(self, code: int, reason: str) -> None:
         async with self._sending:
             await self._close(code, reason)
+        if self._work is not None and self._work.ctx is not None:
+            if self._in_view():
+                self._work.spare()
+            # Nobody would tell them any more: the client that leaves now is not listened to.
+            self._work.ctx.cancel(CLOSED)
 
     @asynccontextmanager
     async def message_context(self, deadline: float | None) -> AsyncIterator[None]:
@@ -201,14 +207,18 @@ class Connection:
             self._raise_closed()
 
     async def _close(self, code: int, reason: str) -> None:
-        if self.closed is None:
-            self.closed = (code, reason, False)
-            self._wake()
-            # Granian does not close while it is asked for a message.
-            await self._stop_listening()
+        # Granian does not close while it is asked for a message.
+        await self._stop_listening()
+        if self.closed is not None:
+            return
+        try:
             with suppress(OSError):
                 message = {"type": "websocket.close", "code": code, "reason": reason}
                 await self._server_sends(message)
+        finally:
+            # Not before it is said: a task that is told of it may cancel this one.
+            self.closed = (code, reason, False)
+            self._wake()
 
     async def _listen(self) -> None:
         """Take the server's messages, up to `READ_AHEAD` before they are wanted."""

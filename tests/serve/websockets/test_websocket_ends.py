@@ -101,6 +101,25 @@ async def closes_and_sends() -> None:
     await websocket.send("too late")
 
 
+async def closes_in_tasks() -> None:
+    async with task_group() as tg:
+        tg.create_task(asyncio.sleep(3600))
+        await closes()
+
+
+async def a_task_closes() -> None:
+    async with task_group() as tg:
+        tg.create_task(closes())
+        while True:
+            await websocket.receive()
+
+
+async def closes_and_works() -> None:
+    await closes()
+    await asyncio.sleep(0.01)
+    held["worked"] = True
+
+
 async def receives() -> None:
     held["x"] = 1
     while True:
@@ -158,7 +177,10 @@ WAYS: dict[str, tuple[Callable[..., Any], int | None, int | None, str, str]] = {
     "aborts late": (aborts_late, None, 1008, "error", "NotFound"),
     "fails late": (fails_late, None, 1011, "error", "ServiceUnavailable"),
     "closes": (closes, None, 4001, "ok", "NoneType"),
-    "sends after its close": (closes_and_sends, None, 4001, "disconnected", "NoneType"),
+    "sends after its close": (closes_and_sends, None, 4001, "ok", "NoneType"),
+    "closes in a task group": (closes_in_tasks, None, 4001, "ok", "NoneType"),
+    "a task closes": (a_task_closes, None, 4001, "ok", "NoneType"),
+    "closes and works": (closes_and_works, None, 4001, "ok", "NoneType"),
     "the client leaves in receive": (receives, 1001, None, "disconnected", "NoneType"),
     "the client is lost in receive": (receives, 1006, None, "disconnected", "NoneType"),
     "the view catches that": (catches, 1006, None, "ok", "NoneType"),
