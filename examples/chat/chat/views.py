@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from demijohn import (
     Blueprint,
     abort,
@@ -16,6 +18,7 @@ from demijohn import (
     url_for,
     websocket,
 )
+from demijohn.typing import ResponseReturnValue
 
 from .rooms import Member, Rooms
 
@@ -23,7 +26,7 @@ bp = Blueprint("chat", __name__)
 
 
 @bp.route("/", methods=["GET", "POST"])
-def enter():
+def enter() -> ResponseReturnValue:
     """Ask for a name and a room."""
     if request.method == "GET":
         return render_template("enter.html", name=session.get("name", ""))
@@ -36,7 +39,7 @@ def enter():
 
 
 @bp.get("/rooms/<room>")
-def page(room: str):
+def page(room: str) -> ResponseReturnValue:
     """The page of a room."""
     if "name" not in session:
         return redirect(url_for("chat.enter"))
@@ -53,9 +56,9 @@ def who() -> None:
 async def talk(room: str) -> None:
     """Send what is said in a room, and say there what this client sends."""
     rooms: Rooms = current_app.extensions["rooms"]
-    ctx = app_ctx._get_current_object()
+    send_away = partial(app_ctx.cancel, "too slow")
     await websocket.accept()
-    with rooms.joined(room, g.name, lambda: ctx.cancel("too slow")) as (here, member):
+    with rooms.joined(room, g.name, send_away) as (here, member):
         async with task_group() as tg:
             tg.create_task(deliver(member))
             while True:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from socket_wire import Wire, make_app, run, talk, talking, until
+from socket_wire import PATIENCE, Wire, make_app, run, talk, talking, until
 
 from demijohn import (
     Demijohn,
@@ -606,6 +607,10 @@ def test_the_connection_leaves_nothing() -> None:
     gc.disable()
     try:
         run(main)
+        # The worker thread of the last one may be on its way back.
+        until_then = time.monotonic() + PATIENCE
+        while any(ref() is not None for ref in refs) and time.monotonic() < until_then:
+            time.sleep(0.001)
         alive = [ref() for ref in refs if ref() is not None]
     finally:
         gc.enable()
