@@ -48,7 +48,7 @@ async def run_end_async(ctx: Any, exc: BaseException | None, needed: Any) -> lis
     try:
         token = ctx._make_current()
         try:
-            errors += ctx._tear_down(exc) or ()
+            errors += await ctx._tear_down_async(exc) or ()
             if (unit := ctx._unit) is not None:
                 errors += await drive_async(closing(ctx, unit, exc))
             errors = ctx._let_go_last(errors) or []

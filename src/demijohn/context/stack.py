@@ -141,6 +141,10 @@ class Context(Cancellable):
                 return [error]
         return None
 
+    async def _tear_down_async(self, exc: BaseException | None) -> list[BaseException] | None:
+        """The same where the end is awaited."""
+        return self._tear_down(exc)
+
     def _let_go_last(self, errors: list[BaseException] | None) -> list[BaseException] | None:
         """The end after that closing, while the context is current; adds what it raises."""
         return errors

@@ -26,12 +26,13 @@ from ..context.resources import ResourceDecorator, overridden
 from ..context.scope import Scope
 from ..http.coerce import coerce
 from ..http.debughelpers import FormDataRoutingRedirect
-from . import aio, ends, pipeline, urls
+from . import aio, ends, pipeline, pipeline_async, urls
 from .app_contexts import AppContext, nest
 from .app_setup import AppSetup
 from .carrying import fill_from
 from .contexts import RequestContext
 from .globals import _cv_request, current_app_ctx, g, request_ctx
+from .handing import on_the_spot
 from .helpers import send_from_directory
 from .matching import Matcher
 from .plan import HOOKS, WATCHED, HookLists, Plans, is_async, note_class
@@ -281,6 +282,11 @@ class AppBase(AppSetup):
             errors,
             "Errors in teardown functions of an application context",
         )
+
+    async def _await_teardown(self, exc: BaseException | None) -> list[BaseException]:
+        """The end of an application context on a running loop: async functions are awaited there,
+        sync ones called."""
+        return await on_the_spot(pipeline_async.teardown_appcontext(self, exc))
 
     # -- async functions ----------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from .globals import (
     reset_app_ctx,
     set_app_ctx,
 )
+from .plan import is_async
 from .signals import appcontext_popped, appcontext_pushed, appcontext_tearing_down
 from .sites import Site
 
@@ -232,6 +233,13 @@ class AppContext(Context, stack=app_stack):
 
     def _tear_down(self, exc: BaseException | None) -> list[BaseException] | None:
         return self._teardown(exc)
+
+    async def _tear_down_async(self, exc: BaseException | None) -> list[BaseException] | None:
+        app = self.app
+        if self._overridden() or not any(map(is_async, app.teardown_appcontext_funcs)):
+            return self._tear_down(exc)
+        errors: list[BaseException] = await app._await_teardown(exc)
+        return errors
 
     @property
     def succeeded(self) -> bool:

@@ -8,10 +8,10 @@ before an async function is awaited. Nothing here knows threads or a loop.
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import partial
 from threading import get_ident
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from werkzeug.wrappers import Response as BaseResponse
 
@@ -98,6 +98,60 @@ class Outside:
 
 def _nothing(driver: Any) -> None:
     """What is asked where being on the loop is all that matters."""
+
+
+class _Nobody:
+    """Answers questions where no edge steps the coroutine."""
+
+    def take_interruption(self) -> None:
+        """Nobody interrupts."""
+
+    cancelled = spare = take_interruption
+
+
+_NOBODY = _Nobody()
+
+
+class on_the_spot(Generic[T]):
+    """Await this to have a coroutine's orders carried out where it is awaited: sync functions are
+    called in between, on the loop's thread. For code that no edge drives: tasks, and children."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
+        self._coroutine = coroutine
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        reply: Any = None
+        error: BaseException | None = None
+        try:
+            while True:
+                try:
+                    if error is None:
+                        order = self._coroutine.send(reply)
+                    else:
+                        order = self._coroutine.throw(error)
+                except StopIteration as stop:
+                    result: T = stop.value
+                    return result
+                reply = error = None
+                try:
+                    if type(order) is Call:
+                        reply = _made(order)
+                    elif type(order) is Ask:
+                        reply = order.question(_NOBODY)
+                    else:
+                        reply = yield order
+                except BaseException as raised:
+                    error = raised
+        finally:
+            # An error's traceback leads to this frame.
+            reply = error = None
+
+
+def _made(call: Call) -> tuple[bool, Any]:
+    try:
+        return True, call.make()
+    except BaseException as error:
+        return False, error
 
 
 def hand(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Call:

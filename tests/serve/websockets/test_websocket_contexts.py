@@ -361,3 +361,56 @@ def test_messages_in_tasks() -> None:
                 tg.create_task(work(n))
 
     assert sorted(talk(app, "/").messages) == ["0", "1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize("kind", ["message", "task", "in_child", "script"])
+def test_async_teardown_functions_of_children(kind: str) -> None:
+    """An async teardown function of a context that ends in a coroutine is awaited on its loop, in
+    its order among the others, and the loop goes on meanwhile; what it raises comes out."""
+    app = make_app()
+    seen: list[Any] = []
+    free = asyncio.Event()
+
+    @app.teardown_appcontext
+    def last(error: BaseException | None) -> None:
+        seen.append("last")
+
+    @app.teardown_appcontext
+    async def second(error: BaseException | None) -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_soon(free.set)
+        await free.wait()
+        seen.append(("second", loop, g.get("name")))
+
+    @app.teardown_appcontext
+    def first(error: BaseException | None) -> None:
+        seen.append("first")
+        raise LookupError("in the end")
+
+    async def child() -> None:
+        g.name = "child"
+
+    async def work() -> None:
+        if kind == "message":
+            async with websocket.message_context():
+                await child()
+        elif kind == "task":
+            async with task_group() as tg:
+                tg.create_task(child())
+        elif kind == "in_child":
+            await in_child(child)()
+        else:
+            async with app.app_context(nested="new"):
+                await child()
+
+    @app.websocket("/")
+    async def view() -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await work()
+        except* LookupError:
+            pass
+        assert seen == ["first", ("second", loop, "child"), "last"]
+        await websocket.send("seen")
+
+    assert talk(app, "/").messages == ["seen"]
