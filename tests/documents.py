@@ -255,6 +255,7 @@ def environment(folder: Path, programs: Sequence[str], **variables: str) -> dict
         "PIP_NO_DEPS": "1",
         "PIP_NO_INDEX": "1",
         "PYTHONUNBUFFERED": "1",
+        "UVICORN_PORT": "0",
         "no_proxy": "127.0.0.1",
         **variables,
     }

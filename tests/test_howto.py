@@ -26,7 +26,7 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
     (tmp_path / "demijohn").symlink_to(ROOT)
     folder = tmp_path / "application"
     folder.mkdir()
-    with Reader(folder, environment(tmp_path / "environment", ["gunicorn"])) as reader:
+    with Reader(folder, environment(tmp_path / "environment", ["gunicorn", "uvicorn"])) as reader:
         yield reader
 
 
@@ -172,7 +172,9 @@ def test_every_howto_is_followed() -> None:
     followed = {
         "deploy.md",
         "from-flask.md",
+        "inside-fastapi.md",
         "inspect.md",
+        "mounts.md",
         "other-frameworks.md",
         "servers.md",
         "testing.md",
@@ -261,3 +263,32 @@ def test_other_frameworks(reader: Reader) -> None:
     assert fetch(f"{django}/report/") == "row 0\nrow 1\nrow 2\n"
     assert fetch(f"{tornado}/hello/ann") == "Hello ann, this is shop"
     assert json.loads(fetch(f"{tornado}/orders/4")) == {"order": 4}
+
+
+def test_mounts(reader: Reader) -> None:
+    """What "Other applications under a prefix" shows works by WSGI and by ASGI."""
+    for block in blocks((HOWTO / "mounts.md").read_text()):
+        reader.follow(block)
+    assert len(reader.addresses) == 2
+    for address in reader.addresses.values():
+        assert fetch(f"{address}/") == "the shop"
+        found = {path: json.loads(fetch(address + path)) for path in MOUNTED}
+        assert found == MOUNTED
+
+
+MOUNTED = {
+    "/legacy/orders/3/": {"order": 3, "url": "/legacy/orders/3/"},
+    "/api/hello/ann": {"message": "Hello ann"},
+    "/wiki/": {"this page": "/wiki/"},
+}
+
+
+def test_inside_fastapi(reader: Reader) -> None:
+    """What "Inside FastAPI" shows works, in endpoints of each kind and in a background task."""
+    for block in blocks((HOWTO / "inside-fastapi.md").read_text()):
+        reader.follow(block)
+    (address,) = reader.addresses.values()
+    for path in ("/async", "/sync"):
+        assert json.loads(fetch(f"{address}{path}?name=ann")) == {"user": "ann", "one": 1}
+    assert fetch(f"{address}/rows?name=bob") == "bob 1\nbob 2\nbob 3\n"
+    assert json.loads(fetch(f"{address}/later")) == "soon"
