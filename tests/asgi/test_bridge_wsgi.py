@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import demijohn
 from demijohn import Demijohn
 
 from .asgi_kit import DEADLINE
@@ -436,3 +440,33 @@ def test_a_forked_process_has_its_own(mounted: Any) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert call(app) == ("200 OK", b"3")
     assert living.log.count("start") == 1
+
+
+GREENLETS = """\
+from gevent import monkey
+monkey.patch_all()
+from demijohn import Demijohn
+
+async def application(scope, receive, send): ...
+
+app = Demijohn("app")
+app.mount("/a", application)
+try:
+    app.test_client().get("/a")
+except RuntimeError as error:
+    print(error)
+"""
+
+
+def test_greenlets_are_refused() -> None:
+    """Under gevent, where a loop would run among the greenlets of requests, the error says what to
+    do instead of letting requests hang."""
+    done = subprocess.run(
+        [sys.executable, "-c", GREENLETS],
+        env={"PYTHONPATH": str(Path(demijohn.__file__).parent.parent)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=DEADLINE,
+    )
+    assert "Use a server with threads (gunicorn --worker-class gthread)" in done.stdout

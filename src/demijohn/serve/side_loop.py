@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
@@ -21,7 +22,7 @@ T = TypeVar("T")
 
 
 class SideLoop:
-    """A loop that runs while its application is used.
+    """A loop that runs while its application is used. `RuntimeError` under gevent.
 
     Arguments:
         begin: a coroutine function, awaited on the loop before it is first used; when it raises,
@@ -59,6 +60,7 @@ class SideLoop:
                 self._inherited.append(running)
                 running = self._running = None
             if running is None:
+                _refuse_greenlets()
                 running = _Running()
                 try:
                     running.call(self._begin())
@@ -114,6 +116,18 @@ class _Running:
         """Cancel what is left on the loop and end the thread."""
         self.loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(2 * END_TIMEOUT)
+
+
+def _refuse_greenlets() -> None:
+    """A patched thread is a greenlet: with a loop in it, every greenlet of that thread would find a
+    loop running, and what waits in one of them could wait for ever."""
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is not None and monkey.is_module_patched("threading"):
+        raise RuntimeError(
+            "An ASGI application is mounted, and the server runs greenlets (gevent): there an event"
+            " loop has no thread of its own. Use a server with threads (gunicorn --worker-class"
+            " gthread), or one for ASGI."
+        )
 
 
 def _close_at_exit(ref: weakref.ref[SideLoop]) -> None:
