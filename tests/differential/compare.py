@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import zip_longest
 
+from edges import EDGE
+from werkzeug.http import HTTP_STATUS_CODES
+
 from .model import Call, Example, Outcome
 
 _MARKS = re.compile(r" \[a?r?\]$")
@@ -295,6 +298,11 @@ def links_on_a_refused_host(case: Case) -> bool:
     return told or (links and refused and teardown_fails(case))
 
 
+def stops_by_asgi(case: Case) -> bool:
+    """Whether a StopIteration left a function, which is a coroutine's there."""
+    return EDGE == "asgi" and tells(case.flask, "StopIteration")
+
+
 def give_up(case: Case) -> None:
     """The two applications go different ways from here."""
     case.flask = case.ours
@@ -315,6 +323,7 @@ EXEMPTIONS = (
     Exemption(
         "`url_for` where the host was refused explains itself.", links_on_a_refused_host, give_up
     ),
+    Exemption("By ASGI a `StopIteration` becomes a `RuntimeError`.", stops_by_asgi, give_up),
     Exemption("on an urlencoded body", over_a_form_limit, give_up),
     Exemption("a chunked body longer than", over_a_chunked_limit, give_up),
     Exemption("control characters in the path or method", control_in_a_record, escape_it),
@@ -332,6 +341,32 @@ EXEMPTIONS = (
     Exemption("A good response survives a failing teardown.", teardown_fails, survive),
     Exemption("A streamed body's context ends after its last byte.", is_streamed, end_late),
 )
+
+
+# -- the other edge --------------------------------------------------------------------------------
+
+_AT_SERVER = re.compile(r"^(start|sent) ")
+_REASON = re.compile(r"^(returned \d{3}) [^\[]*")
+
+
+def as_by_asgi(case: Case) -> None:
+    """Take away what ASGI does not say: a status line's words, how a header's name is written, when
+    the answer starts (after the end of a request without a stream), and a list's parts."""
+    for outcome in (case.flask, case.ours):
+        if outcome.status is not None:
+            code = outcome.status[:3]
+            outcome.status = f"{code} {HTTP_STATUS_CODES.get(int(code), 'UNKNOWN').upper()}"
+        outcome.headers = [(name.lower(), value) for name, value in outcome.headers]
+        outcome.log = [
+            _REASON.sub(r"\1 ", entry) for entry in outcome.log if not _AT_SERVER.search(entry)
+        ]
+        if all(isinstance(item, bytes) for item in outcome.body):
+            outcome.body = [b"".join(outcome.body)]
+    if case.call is not None and case.call.steps is not None and case.flask.body and case.ours.body:
+        # A client that leaves in the middle of a list has got all of it, or nothing.
+        shorter = min(case.flask.body[0], case.ours.body[0], key=len)
+        if case.flask.body[0].startswith(shorter) and case.ours.body[0].startswith(shorter):
+            case.flask.body = case.ours.body
 
 
 def ends_of(example: Example) -> tuple[str, ...]:
@@ -352,6 +387,8 @@ def difference(example: Example, flask: list[Outcome], ours: list[Outcome]) -> s
         if theirs == mine:
             continue
         case = Case(example, call, copy.copy(theirs), copy.copy(mine), ends)
+        if EDGE == "asgi":
+            as_by_asgi(case)
         for exemption in EXEMPTIONS:
             if case.flask != case.ours and exemption.holds(case):
                 exemption.settle(case)

@@ -16,6 +16,8 @@ from contextvars import copy_context
 from types import ModuleType
 from typing import Any
 
+from edges import called
+
 from . import kit
 from .clock import NOW, Clock
 from .model import Call, Outcome
@@ -84,7 +86,7 @@ class Caller:
 
         body: Any = None
         try:
-            body = self.app(self.environ(call), start_response)
+            body = called(self.app)(self.environ(call), start_response)
             self.log("returned")
             for number, item in enumerate(body):
                 if number == call.steps:

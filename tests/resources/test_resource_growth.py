@@ -16,6 +16,8 @@ from resource_kit import Boom, Handled, Served, environ_for
 import demijohn
 from demijohn import g, on_commit, on_end, released, resource
 
+# Objects of a loop are others; tests/asgi/test_asgi_growth.py counts these.
+pytestmark = pytest.mark.wsgi_only("what it counts are a WSGI request's objects")
 CALLS = 1000
 
 
