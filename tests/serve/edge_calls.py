@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 import flask
 import pytest
-from edges import called
 from werkzeug.test import EnvironBuilder
 
 import demijohn
@@ -80,8 +79,7 @@ def call(
         exchange.headers = headers
         return lambda data: None
 
-    environ = {**environ_for(path, **options), **(environ or {})}
-    exchange.body = called(app)(environ, start_response)
+    exchange.body = app({**environ_for(path, **options), **(environ or {})}, start_response)
     return exchange
 
 

@@ -338,6 +338,15 @@ def test_the_sync_client_in_a_running_loop(app: Demijohn, log: list[str]) -> Non
     asyncio.run(main())
 
 
+def test_a_body_that_failed_is_over(app: Demijohn) -> None:
+    """By the sync client too, an exception in a stream comes once, and then there is nothing."""
+    body = app.test_client(edge="asgi").get("/fails-later").iter_encoded()
+    assert next(body) == b"first"
+    with pytest.raises(LookupError, match="stream"):
+        next(body)
+    assert list(body) == []
+
+
 def test_loops_and_threads_are_given_back(app: Demijohn) -> None:
     """A process that used every client ends without a warning."""
     code = """

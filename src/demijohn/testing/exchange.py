@@ -64,7 +64,9 @@ class Exchange:
         #: What `send` waits for, and what the client waits for.
         self._wanted: asyncio.Future[None] | None = None
         self._news: asyncio.Future[None] | None = None
+        #: What the application raised, until the client was told; then it has failed.
         self._error: BaseException | None = None
+        self._failed = False
         self.status_code = 0
         self.headers = Headers()
         self.streams = False
@@ -205,7 +207,7 @@ class Exchange:
         if self._chunks and (self.streams or self._error is None):
             return self._chunks.pop(0)
         self.raise_error()
-        if not self.complete and not self._gone.is_set():
+        if not (self.complete or self._failed or self._gone.is_set()):
             raise ProtocolError(_NO_END)
         return None
 
@@ -236,6 +238,7 @@ class Exchange:
         error, self._error = self._error, None
         try:
             if error is not None:
+                self._failed = True
                 raise error
         finally:
             # Its traceback leads to this frame.
