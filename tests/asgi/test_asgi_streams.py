@@ -12,6 +12,7 @@ import pytest
 
 from demijohn import Demijohn, Response, g, request, resource, stream_with_context
 from demijohn.globals import app_ctx
+from demijohn.serve.asgi import threads_of
 
 from .asgi_kit import Peer, ask, eventually, scope
 
@@ -384,6 +385,27 @@ def test_five_hundred_idle_streams(app: Demijohn) -> None:
         return slow
 
     assert asyncio.run(main()) < 0.05
+
+
+def test_a_view_that_calls_its_application(app: Demijohn) -> None:
+    """Sync views that wait for sync views of the same application, deeper than there are threads,
+    are answered; afterwards the limit holds as before."""
+    app.config["SYNC_THREADS"] = 2
+
+    @app.get("/<int:depth>")
+    def view(depth: int) -> str:
+        if depth == 0:
+            return "bottom"
+        inside = asyncio.run(ask(app, f"/{depth - 1}"))
+        return f"{depth} {inside.data.decode()}"
+
+    async def main() -> None:
+        async with asyncio.timeout(10):
+            peers = await asyncio.gather(*(ask(app, "/4") for _ in range(3)))
+        assert [peer.data for peer in peers] == [b"4 3 2 1 bottom"] * 3
+        assert threads_of(app).calls.running == 0
+
+    asyncio.run(main())
 
 
 def test_async_views_while_all_threads_are_taken(app: Demijohn) -> None:

@@ -20,8 +20,15 @@ IDLE = 10.0
 """Seconds after which a thread that nobody took ends."""
 
 
+_here = threading.local()  # .works: this is the thread of a `Worker`
+
+
 class Limit:
-    """How many may run at once; the others wait in the order in which they came."""
+    """How many may run at once; the others wait in the order in which they came.
+
+    Who asks on a worker's thread never waits: a sync view that calls the application again, by a
+    client say, holds a place until that call is answered. It gets one over the limit.
+    """
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -33,7 +40,7 @@ class Limit:
     def take(self, loop: Any) -> Generator[Any, Any, None]:
         """Wait for a place; a generator that a task on `loop` steps."""
         with self._lock:
-            if self.running < self.most:
+            if self.running < self.most or getattr(_here, "works", False):
                 self.running += 1
                 return
             future = loop.create_future()
@@ -53,7 +60,7 @@ class Limit:
         """Give a place back: to the next that waits, if any."""
         while True:
             with self._lock:
-                if not self._waiting:
+                if not self._waiting or self.running > self.most:
                     self.running -= 1
                     return
                 loop, future = self._waiting.popleft()
@@ -97,6 +104,7 @@ class Worker:
         self._wake.release()
 
     def _run(self) -> None:
+        _here.works = True
         wait = self._wake.acquire
         while True:
             wait()

@@ -11,6 +11,8 @@ from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 from urllib.parse import parse_qs
 
+from asgi.checker import unfinished
+
 
 class Cancelling:
     """Middleware: cancels where a request asks for it."""
@@ -31,12 +33,10 @@ class Cancelling:
         call = CancelledAt(self._app(scope, receive, send), int(at) if at.isdecimal() else 0)
         if not at.isdecimal():
             self._cancel_when_open(at, asyncio.current_task())
-        before = asyncio.all_tasks()
         try:
             await call
         except asyncio.CancelledError:
-            left = [task for task in asyncio.all_tasks() - before if not task.done()]
-            self._log(f"{key} cancelled at {call.awaits}, tasks left: {left}")
+            self._log(f"{key} cancelled at {call.awaits}, tasks left: {unfinished()}")
             raise
         self._log(f"{key} not cancelled in {call.awaits} awaits")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from contextlib import ExitStack
 
@@ -51,16 +52,17 @@ def entered_twice(bench: Bench) -> None:
 def all_threads_taken(bench: Bench) -> None:
     """All threads for sync functions are taken: more sync views queue and are answered later, and
     over ASGI async views and idle streams go on."""
-    server = bench.server()
     if bench.row.parallel == 1:
-        left_over(server)
+        # Its one thread: the next request is answered after this one, which the other cells show.
+        left_over(bench.server())
         return
     size = SYNC_THREADS if bench.row.edge == "ASGI" else min(bench.row.parallel, 8)
-    with ExitStack() as streams:
+    with ExitStack() as stack:
+        server = stack.enter_context(bench.fresh(SITE_LEAN="1"))
         if bench.row.edge == "ASGI":
             for _ in range(IDLE_STREAMS):
                 stream = opened(server, f"/idle/async?key={bench.key()}", b"first\n\n")
-                streams.enter_context(stream)
+                stack.enter_context(stream)
         keys = [bench.key() for _ in range(size)]
         asked = {key: InFlight(server, "/wait", key) for key in keys}
         more = bench.key()
@@ -74,15 +76,12 @@ def all_threads_taken(bench: Bench) -> None:
             server.open_gate(key)
         assert [request.wait() for request in asked.values()] == [f"waited {key}" for key in keys]
         assert queued.wait() == f"waited {more}"
-    left_over(server)
 
 
 class Queued(InFlight):
     """A request of which it is not known when its view begins."""
 
     def __init__(self, port: int, key: str) -> None:
-        import threading
-
         self.text = None
         self._thread = threading.Thread(target=self._run, args=(port, f"/wait?key={key}"))
         self._thread.start()

@@ -11,7 +11,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from demijohn.globals import app_ctx
 from demijohn.sessions import SecureCookieSessionInterface
 
 LOG = os.environ["SITE_LOG"]
+LEAN = "SITE_LEAN" in os.environ  # whether nothing of a request needs a thread but a sync view
 GATES = Path(os.environ["SITE_GATES"])
 PART = b"x" * 64 * 1024
 
@@ -79,12 +80,23 @@ async def gate(name: str) -> None:
 # ---- what every request says of its end
 
 
+def fitting(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The hook, or an async one that does the same."""
+
+    async def hook(*args: Any) -> Any:
+        return function(*args)
+
+    return hook if LEAN else function
+
+
 @app.before_request
+@fitting
 def name_request() -> None:
     g.key = request.args.get("key", "")
 
 
 @app.teardown_request
+@fitting
 def log_end(error: BaseException | None) -> None:
     if has_request_context() and (key := request.args.get("key")):
         log(f"{key} ended {app_ctx.outcome} {type(error).__name__} {g.get('key')}")
@@ -100,6 +112,7 @@ async def slow_end(error: BaseException | None) -> None:
 
 
 @app.teardown_request
+@fitting
 def failing_end(error: BaseException | None) -> None:
     if has_request_context() and request.args.get("end") == "fails":
         raise LookupError("in the teardown")
@@ -158,7 +171,8 @@ class Sessions(SecureCookieSessionInterface):
         super().save_session(app, session, response)
 
 
-app.session_interface = Sessions()
+if not LEAN:
+    app.session_interface = Sessions()
 
 
 @app.errorhandler(500)
@@ -257,6 +271,7 @@ def replaced() -> Any:
 
 
 @app.after_request
+@fitting
 def replace(response: Any) -> Any:
     if request.endpoint == "replaced":
         return app.make_response("instead")
