@@ -7,11 +7,12 @@ ARGS ?=
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench conformance conformance-control conformance-advisories soak clean core dev
+.PHONY: help demo test servers check format bench conformance conformance-control conformance-advisories soak clean core dev
 
 help:
 	@echo "make demo         set up and serve the message board on http://127.0.0.1:$(PORT)/"
 	@echo "make test         set up, then all checks and all tests"
+	@echo "make servers      every fault under every server (docs/servers.md)"
 	@echo "make check        format, lint, types, layers, promises against tests"
 	@echo "make format       put the code into its format"
 	@echo "make bench        time against Flask and Falcon (ARGS='--check --proof': limits; record figures)"
@@ -29,6 +30,9 @@ demo: core
 
 test: dev
 	@sh tools/test $(ARGS)
+
+servers: dev
+	@$(PY) -m pytest -n 2 --dist loadgroup -q -m servers $(ARGS)
 
 check: dev
 	@sh tools/check

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextvars import Context
 from typing import Any
 
 import pytest
@@ -396,7 +397,7 @@ def test_a_view_that_calls_its_application(app: Demijohn) -> None:
     def view(depth: int) -> str:
         if depth == 0:
             return "bottom"
-        inside = asyncio.run(ask(app, f"/{depth - 1}"))
+        inside = Context().run(asyncio.run, ask(app, f"/{depth - 1}"))
         return f"{depth} {inside.data.decode()}"
 
     async def main() -> None:

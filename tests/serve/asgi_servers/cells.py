@@ -13,9 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
-from servers.clients import Wire, wire
+from servers.clients import Wire, ask, wire
 from servers.kinds import Running, eventually
 from servers.test_behaviour import body_of
 
@@ -52,6 +51,13 @@ def cell(name: str) -> Callable[[Callable[[Bench], None]], Callable[[Bench], Non
 
 
 # ---- what the cells' modules share
+
+TIMES: dict[str, list[float]] = {}  # row and fault -> seconds that were measured
+
+
+def took(bench: Bench, fault: str, since: float) -> None:
+    """Note the seconds since then for this fault; the soak records them."""
+    TIMES.setdefault(f"{bench.row.name} {fault}", []).append(time.monotonic() - since)
 
 
 def ended(server: Running, key: str) -> list[str]:
@@ -109,9 +115,7 @@ def logged(server: Running, text: str) -> int:
     return len(re.findall(rf"^\S*{re.escape(text)}", server.output(), re.MULTILINE))
 
 
-def left_over(server: Running) -> Any:
-    """Waits until nothing of earlier requests is left in a server, and it answers as at first."""
-    from servers.clients import ask
-
+def left_over(server: Running) -> None:
+    """Assert that a server answers as at first, and nothing of an earlier request is seen."""
     answer = ask(server.port, "/plain")
-    assert answer.json == {"key": ""}, answer
+    assert (answer.status, answer.json) == (200, {"key": ""}), answer

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 
 from servers.clients import ask
 
-from .cells import Bench, cell, left_over, lines, opened, wait_ended
-from .cells_stops import InFlight, took
+from .cells import Bench, cell, left_over, lines, opened, took, wait_ended
+from .cells_stops import InFlight
 
 IDLE_STREAMS = 50
 SYNC_THREADS = 4  # of the site

@@ -15,18 +15,14 @@ from .cells import (
     left_over,
     lines,
     opened,
+    took,
     wait_ended,
     wait_line,
 )
-from .differences import REASONS, differs
+from .differences import differs, otherwise
 
 SLOW = 4 * 1024 * 1024  # bytes that may be produced for a client that reads nothing
 PART = 64 * 1024
-NOTICED: dict[str, list[float]] = {}  # row and fault -> seconds until a body was closed
-
-
-def noticed(bench: Bench, fault: str, since: float) -> None:
-    NOTICED.setdefault(f"{bench.row.name} {fault}", []).append(time.monotonic() - since)
 
 
 @cell("F8")
@@ -34,7 +30,7 @@ def disconnect_from_a_busy_stream(bench: Bench) -> None:
     """The client leaves a stream that is always busy: its generator is closed within a step, in its
     own context, and the request ends once."""
     server = bench.server()
-    stays = (bench.row.name, "F8") in REASONS
+    stays = otherwise(bench, "F8")
     for kind in ("sync", "async"):
         for how in ("FIN", "RST"):
             key = bench.key()
@@ -42,7 +38,7 @@ def disconnect_from_a_busy_stream(bench: Bench) -> None:
             with opened(server, f"/busy/{kind}?key={key}{most}", b"x" * 1000) as connection:
                 since = leave(connection, how)
             wait_line(server, key, "closed")
-            noticed(bench, "F8", since)
+            took(bench, "F8", since)
             wait_ended(server, key, "disconnected", *(["ok"] if stays else []))
             assert lines(server, key)[-1].endswith(f" {key}"), "not in its own context"
             produced = lines(server, key).count("produced")
@@ -55,7 +51,7 @@ def disconnect_from_an_idle_stream(bench: Bench) -> None:
     """The client leaves a stream that sends nothing: over ASGI that is noticed at once, over WSGI
     with the next heartbeat."""
     server = bench.server()
-    stays = (bench.row.name, "F9") in REASONS
+    stays = otherwise(bench, "F9")
     for kind in ("sync", "async") if bench.row.edge == "ASGI" else ("sync",):
         for how in ("FIN", "RST"):
             key = bench.key()
@@ -63,7 +59,7 @@ def disconnect_from_an_idle_stream(bench: Bench) -> None:
             with opened(server, f"/idle/{kind}?key={key}{most}", b"first\n\n") as connection:
                 since = leave(connection, how)
             wait_line(server, key, "closed")
-            noticed(bench, f"F9 {kind}", since)
+            took(bench, f"F9 {kind}", since)
             wait_ended(server, key, "disconnected", *(["ok"] if stays else []))
             differs(bench, "F9", ended(server, key) == ["ok"], False)
     left_over(server)

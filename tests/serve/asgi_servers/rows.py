@@ -106,7 +106,7 @@ class Bench:
 
     row: Row
     folder: Path
-    _shared: Running | None = None
+    running: Running | None = None
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     def key(self) -> str:
@@ -115,9 +115,9 @@ class Bench:
 
     def server(self) -> Running:
         """The row's shared server; a new one where the last has ended."""
-        if self._shared is None or self._shared.process.poll() is not None:
-            self._shared = self._start()
-        return self._shared
+        if self.running is None or self.running.process.poll() is not None:
+            self.running = self._start()
+        return self.running
 
     @contextmanager
     def fresh(self, *args: str, **env: str) -> Iterator[Running]:
@@ -145,5 +145,5 @@ class Bench:
         return running
 
     def close(self) -> None:
-        if self._shared is not None:
-            self._shared.kill()
+        if self.running is not None:
+            self.running.kill()
