@@ -25,7 +25,8 @@ KINDS: Mapping[str, tuple[int, ...]] = {
     "promise": tuple(range(1, 17)),
     "work": tuple(range(1, 12)),
     "need": (1, 2, *range(4, 9), *range(10, 16), 17, *range(20, 25)),
-    "invariant": (*range(1, 18), *range(19, 23), 38, 39),
+    "invariant": (*range(1, 18), *range(19, 23), *range(33, 37), 38, 39),
+    "fault": (2, *range(4, 15), *range(19, 27)),
 }
 
 
