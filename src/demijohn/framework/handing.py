@@ -96,7 +96,7 @@ class Outside:
         return (yield self)
 
 
-def _nothing(driver: Any) -> None:
+def nothing(driver: Any) -> None:
     """What is asked where being on the loop is all that matters."""
 
 
@@ -171,7 +171,7 @@ async def run(app: Any, function: Callable[..., Any], /, *args: Any, **kwargs: A
             return await Call(function, args, kwargs)
         if plans.overrides.ensure_sync:
             return await Call(app.ensure_sync(function), args, kwargs)
-    await Ask(_nothing)
+    await Ask(nothing)
     return await interruptible(function(*args, **kwargs))
 
 

@@ -22,7 +22,7 @@ from ..http.sessions import read_only
 from . import pipeline_async as steps
 from .contexts import RequestContext
 from .copies import Sharing
-from .handing import Ask, begin, hand, save_session, spare
+from .handing import Ask, begin, hand, nothing, save_session, spare
 from .pipeline import Raised, reported
 from .wrappers import WebSocket
 
@@ -206,6 +206,7 @@ async def _accepting(ctx: Any, on_driver: bool) -> list[tuple[str, str]]:
     ):
         if on_driver or plans.idle_interface is not None:
             await save_session(ctx, response)
+            await Ask(nothing)  # what follows needs the loop's own thread
         else:
             loop = asyncio.get_running_loop()
             saving = partial(copy_context().run, ctx._save_session, response)
