@@ -48,7 +48,7 @@ KINDS = {
     )
 }
 ASGI = ["uvicorn", "hypercorn", "gunicorn-asgi", "demijohn-serve"]
-MORE = ["gunicorn-asgi", "gunicorn-gthread"]
+MORE = ["hypercorn", "gunicorn-asgi", "gunicorn-gthread"]
 
 
 def each(*names: str) -> list[Any]:
