@@ -232,7 +232,7 @@ def _(shop: Shop) -> None:
             ran.append("serving")
 
     asyncio.run(main())
-    assert ran == ["before", "begin", "serving", "after", "end"]
+    assert ran == ["before", "begin", "serving", "end", "after"]
 
 
 @written(

@@ -15,6 +15,7 @@ from quart_pairs import DEADLINE, Shop, Table
 from demijohn import (
     WebSocketDisconnected,
     app_ctx,
+    g,
     request,
     websocket,
 )
@@ -223,6 +224,27 @@ def _(shop: Shop) -> None:
         connect()
     shop.app.config["WEBSOCKET_ORIGINS"] = ["https://evil.example"]
     connect()
+
+
+@behaves("`g` around the serving")
+def _(shop: Shop) -> None:
+    seen: list[tuple[str, bool]] = []
+
+    @shop.app.before_serving
+    async def before() -> None:
+        g.before = True
+
+    @shop.app.while_serving
+    async def around() -> AsyncIterator[None]:
+        seen.append(("start", "before" in g))
+        g.around = True
+        yield
+        seen.append(("end", "around" in g))
+
+    shop.app.after_serving(lambda: seen.append(("after", "around" in g)))
+    with shop.app.serving():
+        pass
+    assert seen == [("start", False), ("end", True), ("after", False)]
 
 
 @pytest.mark.parametrize("row", behaves.checks)

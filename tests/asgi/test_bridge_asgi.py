@@ -525,7 +525,7 @@ def test_websockets_and_lifespans_pass_through(app: Demijohn) -> None:
     assert log == [
         *("parent starts", "child starts", "mount starts"),
         ("websocket", "/a", "/a/x", {"mine": 1}),
-        *("parent stops", "mount stops", "child stops"),
+        *("mount stops", "child stops", "parent stops"),
     ]
 
 

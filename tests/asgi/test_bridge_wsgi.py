@@ -396,7 +396,7 @@ def test_the_lifespan_of_the_serving(mounted: Any) -> None:
         assert living.log == ["first", "start"]
         assert call(app) == ("200 OK", b"3")
     request = ("demijohn-serving", ["own", "size"])
-    assert living.log == ["first", "start", request, "last", "stop"]
+    assert living.log == ["first", "start", request, "stop", "last"]
 
 
 def test_what_is_open_when_it_stops(mounted: Any) -> None:

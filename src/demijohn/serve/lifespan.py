@@ -91,9 +91,9 @@ class Lifespan:
 
     At the start: `before_serving` functions, then `while_serving` ones up to their `yield`, each in
     the order of registration, then the lifespans of what is mounted. At the end: sync functions
-    that still run on threads are waited for, `after_serving` functions in that order, the lifespans
-    of what is mounted, `while_serving` functions go on after their `yield`, last begun first, and
-    resources of lifetime `app` are closed, last opened first.
+    that still run on threads are waited for, the lifespans of what is mounted end, `while_serving`
+    functions go on after their `yield`, last begun first, `after_serving` functions run in the
+    order of registration, and resources of lifetime `app` are closed, last opened first.
 
     An application that is served twice in one process has one lifespan, the first; the second
     does nothing.
@@ -134,24 +134,16 @@ class Lifespan:
             # From here on nothing is registered.
             app._got_first_request = True
         except BaseException:
-            await _to_its_end(self._end(), app)
+            await _to_its_end(self._end(served=False), app)
             raise
 
     async def stop(self) -> list[BaseException]:
         """Run what ends the serving, all of it whatever fails; log and return what failed."""
-        app = self.app
         if not self._mine:
             return []
-        stopping_of(app).begin()
-        errors: list[BaseException] = []
+        stopping_of(self.app).begin()
         await self._await_threads()
-        for function in app.after_serving_funcs:
-            try:
-                await self._call("after_serving", function)
-            except Exception as error:
-                errors.append(self._failed(self.starting, error))
-        errors += await self._end()
-        return errors
+        return await self._end(served=True)
 
     async def _call(self, kind: str, function: Callable[[], Any]) -> None:
         self.starting = _named(kind, function)
@@ -161,8 +153,8 @@ class Lifespan:
         finally:
             work.free()
 
-    async def _end(self) -> list[BaseException]:
-        """End what has begun; log and return what failed."""
+    async def _end(self, served: bool) -> list[BaseException]:
+        """End what has begun; log and return what failed. `served`: the start was a good one."""
         errors: list[BaseException] = []
         for failed in await self._mounted.stop():
             errors.append(self._failed("lifespan of what is mounted", failed))
@@ -172,6 +164,11 @@ class Lifespan:
                 await block.leave()
             except Exception as error:
                 errors.append(self._failed(block.name, error))
+        for function in self.app.after_serving_funcs if served else ():
+            try:
+                await self._call("after_serving", function)
+            except Exception as error:
+                errors.append(self._failed(self.starting, error))
         work = Work(Context(), self._threads)
         try:
             scope = self.app._scope

@@ -39,14 +39,15 @@ def run(main: Callable[[], Any]) -> Any:
 
 
 def test_order(site: Site, serve: Serve) -> None:
-    """Before the serving functions run in the order of registration; at the end they do too, blocks
-    are left last entered first, and resources of the application closed last opened first."""
+    """Before the serving functions run in the order of registration; at the end blocks are left
+    last entered first, functions run in the order of registration, and resources of the application
+    are closed last opened first."""
     site.add("one", asynchronous=True)
     site.add("two", asynchronous=False)
     serve(site, lambda: site.log.append("serving"))
     here = [f"{line} in site" for line in ("before one", "before two", "open one", "enter one")]
     here += [f"{line} in site" for line in ("open two", "enter two")]
-    there = ["after one", "after two", "leave two", "leave one", "close two", "close one"]
+    there = ["leave two", "leave one", "after one", "after two", "close two", "close one"]
     assert site.log == [*here, "serving", *(f"{line} in site" for line in there)]
     assert site.errors == []
 
@@ -77,7 +78,7 @@ def test_registered_on_a_blueprint(site: Site, serve: Serve) -> None:
     site.register_blueprint(bp, name="one")
     site.register_blueprint(bp, name="two")
     serve(site, lambda: None)
-    assert site.log == [f"{line} in site" for line in ("before", "enter", "after", "leave")]
+    assert site.log == [f"{line} in site" for line in ("before", "enter", "leave", "after")]
 
 
 def test_contexts(site: Site, serve: Serve) -> None:
@@ -106,7 +107,7 @@ def test_contexts(site: Site, serve: Serve) -> None:
         seen.append("after")
 
     serve(site, lambda: seen.append("serving"))
-    assert seen == ["end of before", "serving", "after", "around"]
+    assert seen == ["end of before", "serving", "around", "after"]
     assert site.errors == []
 
 
@@ -318,7 +319,7 @@ def test_an_error_at_the_end(site: Site, kind: str) -> None:
     assert run(main) == {"type": "lifespan.shutdown.failed", "message": "Boom: no database"}
     [line] = site.errors
     assert line.endswith("failed while the server stops")
-    there = ["after one", "after two", "leave two", "leave one", "close two", "close one"]
+    there = ["leave two", "leave one", "after one", "after two", "close two", "close one"]
     assert site.log == [f"{line} in site" for line in there]
 
 
@@ -430,7 +431,7 @@ def test_cancelled_while_serving(site: Site) -> None:
         assert len(server.sent) == 1
 
     run(main)
-    there = ["after one", "after two", "leave two", "leave one", "close two", "close one"]
+    there = ["leave two", "leave one", "after one", "after two", "close two", "close one"]
     assert site.log == [f"{line} in site" for line in there]
 
 

@@ -173,7 +173,7 @@ def test_stopping(start_site: StartSite, name: str) -> None:
     assert stopped(running) == (-signal.SIGTERM if name == "uvicorn" else 0), running.output()
     assert running.log() == [
         *("before", "enter", "open pool", "request began"),
-        *("events shutdown", "events shutdown", "after", "leave", "close pool"),
+        *("events shutdown", "events shutdown", "leave", "after", "close pool"),
     ]
     # A second is the promise; a loaded machine may take longer.
     assert took < 10
@@ -189,7 +189,7 @@ def test_stopping_by_wsgi(start_site: StartSite, name: str) -> None:
     running.process.send_signal(signal.SIGTERM)
     assert stream.read() == b"retry: 1000\n\n"
     assert stopped(running) == 0, running.output()
-    assert running.log() == ["before", "enter", "events shutdown", "after", "leave"]
+    assert running.log() == ["before", "enter", "events shutdown", "leave", "after"]
 
 
 def test_the_development_server(start_site: StartSite) -> None:
@@ -198,7 +198,7 @@ def test_the_development_server(start_site: StartSite) -> None:
     assert running.log() == ["before", "enter"]
     running.process.send_signal(signal.SIGINT)
     assert stopped(running) == 0, running.output()
-    assert running.log() == ["before", "enter", "after", "leave"]
+    assert running.log() == ["before", "enter", "leave", "after"]
 
 
 def test_what_is_cut(start_site: StartSite) -> None:
@@ -217,7 +217,7 @@ def test_what_is_cut(start_site: StartSite) -> None:
     assert "Requests in flight 1.0 s after the stop began, which are cancelled: 2" in output
     assert "left behind: stuck in thread ended_site-sync-" in output
     assert "Traceback" not in output
-    assert running.log()[-3:] == ["after", "leave", "close pool"]
+    assert running.log()[-3:] == ["leave", "after", "close pool"]
 
 
 @pytest.mark.parametrize(
