@@ -167,6 +167,27 @@ def test_what_the_bridge_alone_makes_of_headers() -> None:
     assert seen["HTTP_X_USER"] == "evil"
 
 
+def test_a_caller_that_never_waits(app: Demijohn) -> None:
+    """A caller whose `receive` repeats the end of the body, as a simple test client's may, is
+    answered; it does not keep the loop busy."""
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    peer = Peer()
+    peer.receive = receive  # type: ignore[method-assign]
+    assert answer(app, endless_until(3), peer).data == b"xxx"
+
+
+def endless_until(count: int) -> Any:
+    def counting(environ: Any, start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        for _ in range(count):
+            yield b"x"
+
+    return counting
+
+
 def test_it_runs_on_a_thread(app: Demijohn) -> None:
     """The application and each step of its body run on one thread, which is not the loop's."""
 

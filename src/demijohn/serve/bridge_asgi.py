@@ -131,13 +131,17 @@ class _Incoming(io.RawIOBase):
         self._rest = b""
         self._more = self._asked = True
 
-    async def listen(self) -> None:
-        """Receive until the client has left."""
+    async def listen(self) -> bool:
+        """Receive until the client has left; whether it has, as far as the server tells."""
+        more = True
         while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 self.cut()
-                return
+                return True
+            if not more:
+                # It does not wait for the client to leave: asking on would keep the loop busy.
+                return False
             more = message.get("more_body", False)
             self._parts.put((message.get("body", b""), more))
             if more:
@@ -215,8 +219,8 @@ class _Request:
                 del error
 
     async def _listen(self) -> None:
-        await self._incoming.listen()
-        self._leave()
+        if await self._incoming.listen():
+            self._leave()
 
     def _leave(self) -> None:
         """Nobody wants the rest of the answer: the application is not stepped any more."""
