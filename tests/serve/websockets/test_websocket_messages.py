@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from functools import partial
 from typing import Any
 
@@ -346,3 +347,52 @@ def test_waiting_for_a_message_with_a_limit() -> None:
         assert wire.close == (1000, "")
 
     run(main)
+
+
+class Uneven(Wire):
+    """A server that takes its time with some messages."""
+
+    async def send(self, message: dict[str, Any]) -> None:
+        for _ in range(int(message.get("text", "0")) % 3):
+            await asyncio.sleep(0)
+        await super().send(message)
+
+
+def test_a_slow_message_is_not_overtaken() -> None:
+    """A message that the server takes long over goes out before those that were sent after it."""
+    app = make_app()
+
+    @app.websocket("/")
+    async def view() -> None:
+        async with task_group() as tg:
+            for n in range(20, 0, -1):
+                tg.create_task(websocket.send(str(n)))
+
+    assert talk(app, Uneven).messages == [str(n) for n in range(20, 0, -1)]
+
+
+def test_a_view_that_only_sends_leaves_others_their_turn() -> None:
+    """Where the server never waits, a view that sends and sends does not keep the loop for itself,
+    and hears that its client has left."""
+    app = make_app()
+    turns: list[float] = []
+    over = time.monotonic() + 5
+
+    @app.websocket("/")
+    async def view() -> None:
+        asyncio.get_running_loop().call_later(0.02, turns.append, time.monotonic())
+        while time.monotonic() < over:
+            await websocket.send("x")
+            if turns:
+                wires[0].leave(1006)
+
+    wires: list[Wire] = []
+
+    async def main() -> None:
+        wires.append(Wire())
+        async with talking(app, wires[0]):
+            pass
+
+    run(main)
+    assert turns
+    assert time.monotonic() < over
