@@ -1,5 +1,5 @@
 """Cancels a call of an ASGI application at its first await, its second, ... its last, each in a run
-of its own, and says what that left behind.
+of its own, and says what that left behind. Or its client leaves there.
 
 `faults_of` is the whole of it. An application tells by `Journal` what it does.
 """
@@ -95,12 +95,16 @@ class Call:
     async def receive(self) -> dict[str, Any]:
         # As at a server: a cancel may come before something is taken, and after it.
         await asyncio.sleep(0)
-        if self.incoming:
+        if self.incoming and not self._left.is_set():
             message = self.incoming.pop(0)
             await asyncio.sleep(0)
             return message
         await self._left.wait()
         return self.last
+
+    def leave(self) -> None:
+        """The client leaves: `receive` says so next, and what is sent then goes nowhere."""
+        self._left.set()
 
     async def send(self, message: dict[str, Any]) -> None:
         await asyncio.sleep(0)
@@ -109,11 +113,18 @@ class Call:
 
 
 class Suspensions:
-    """Awaits a coroutine, counts how often it suspends its task, and cancels it at some of them."""
+    """Awaits a coroutine, counts how often it suspends its task, and at some of them disturbs it:
+    by `leave`, or by a cancel where there is none."""
 
-    def __init__(self, coroutine: Coroutine[Any, Any, Any], at: Collection[int]) -> None:
+    def __init__(
+        self,
+        coroutine: Coroutine[Any, Any, Any],
+        at: Collection[int],
+        leave: Callable[[], object] | None,
+    ) -> None:
         self._coroutine = coroutine
         self._at = at
+        self._leave = leave
         self.count = 0
 
     def __await__(self) -> Generator[Any, Any, Any]:
@@ -129,7 +140,7 @@ class Suspensions:
             self.count += 1
             if self.count in self._at:
                 # Before anything that could wake the task: it is asleep when this comes.
-                task.get_loop().call_soon(task.cancel)
+                task.get_loop().call_soon(self._leave or task.cancel)
             try:
                 value, step = (yield future), self._coroutine.send
             except BaseException as error:
@@ -140,13 +151,14 @@ Application = Callable[[Any, Any, Any], Coroutine[Any, Any, None]]
 
 
 async def run(
-    app: Application, call: Call, journal: Journal, at: Collection[int]
+    app: Application, call: Call, journal: Journal, at: Collection[int], leaves: bool
 ) -> tuple[int, list[str]]:
-    """Make the call and cancel it there; how often it suspended, and the faults."""
+    """Make the call and disturb it there; how often it suspended, and the faults."""
     faults: list[str] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda loop, told: faults.append(f"the loop: {told['message']}"))
-    suspensions = Suspensions(app(call.scope, call.receive, call.send), at)
+    calling = app(call.scope, call.receive, call.send)
+    suspensions = Suspensions(calling, at, call.leave if leaves else None)
 
     async def serve() -> None:
         await suspensions
@@ -155,7 +167,7 @@ async def run(
     done, _ = await asyncio.wait([task], timeout=DEADLINE)
     if not done:
         faults.append("the call did not return")
-    elif suspensions.count < min(at):
+    elif leaves or suspensions.count < min(at):
         await task
     elif not task.cancelled():
         faults.append(f"the call was cancelled and {task.exception() or 'returned'!r}")
@@ -189,11 +201,12 @@ def faults_of(
     call: Callable[[], Call],
     times: int = 1,
     serve: Application | None = None,
+    leaves: bool = False,
 ) -> tuple[int, list[str]]:
     """Cancel the call at each of its awaits; how many there are, and what was found.
 
-    With `times`, it is cancelled at so many awaits in a row. `serve` is called instead of the
-    application's own ASGI form.
+    With `times`, it is cancelled at so many awaits in a row. With `leaves` its client leaves there
+    instead. `serve` is called instead of the application's own ASGI form.
     """
     found: list[str] = []
     for at in count(1):
@@ -201,7 +214,7 @@ def faults_of(
         journal.entries.clear()
         made = call()
         suspended, faults = asyncio.run(
-            run(serve or app.asgi_app, made, journal, range(at, at + times))
+            run(serve or app.asgi_app, made, journal, range(at, at + times), leaves)
         )
         faults += busy(app)
         found += [f"await {at}: {fault}; {journal.entries}" for fault in faults]

@@ -367,6 +367,14 @@ def test_cancelled_at_every_await(name: str, times: int) -> None:
     assert awaits >= 3
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_left_at_every_await(name: str) -> None:
+    """Wherever its client leaves, a call ends once and leaves nothing."""
+    app, journal, call = prepared(name)
+    _, faults = faults_of(app, journal, call, leaves=True)
+    assert faults == []
+
+
 def test_a_sync_stream_without_an_end_is_cancelled() -> None:
     """A cancel that comes while a thread makes a part of a body stops it after that part."""
     app = Demijohn("endless")
