@@ -72,7 +72,8 @@ def make_app(**settings: Any) -> tuple[Demijohn, list[str]]:
     app.logger.handlers[:] = [Records(log)]
     app.logger.propagate = False
     note_hooks(app, log)
-    add_views(app, log)
+    for add in (add_plain_views, add_state, add_failures, add_streams):
+        add(app, log)
     app.register_blueprint(blueprint(log), url_prefix="/bp")
     return app, log
 
@@ -131,7 +132,9 @@ def note_hooks(app: Demijohn, log: list[str]) -> None:
     app.extensions["receivers"] = receivers
 
 
-def add_views(app: Demijohn, log: list[str]) -> None:
+def add_plain_views(app: Demijohn, log: list[str]) -> None:
+    """What requests carry, as JSON."""
+
     @resource
     def value() -> Iterator[str]:
         log.append("open value")
@@ -166,6 +169,10 @@ def add_views(app: Demijohn, log: list[str]) -> None:
     def where() -> Any:
         return [request.url, request.root_path, request.remote_addr, request.host, request.scheme]
 
+
+def add_state(app: Demijohn, log: list[str]) -> None:
+    """Sessions, templates, redirects, headers."""
+
     @app.get("/session")
     def sessions() -> Any:
         session["n"] = session.get("n", 0) + 1
@@ -179,6 +186,17 @@ def add_views(app: Demijohn, log: list[str]) -> None:
     @app.get("/redirect")
     async def go() -> Any:
         return redirect(url_for("template", who="redirected"))
+
+    @app.get("/odd")
+    def odd() -> Any:
+        response = app.make_response(("", 204, [("X-A", "1"), ("X-A", "2")]))
+        response.set_cookie("a", "b", samesite="Lax")
+        response.set_cookie("c", "\xe4")
+        return response
+
+
+def add_failures(app: Demijohn, log: list[str]) -> None:
+    """Errors of every kind."""
 
     @app.get("/abort/<int:code>")
     def aborts(code: int) -> Any:
@@ -201,13 +219,27 @@ def add_views(app: Demijohn, log: list[str]) -> None:
         g.fail_at_end = True
         return "good"
 
+    @app.get("/nothing")
+    async def nothing() -> Any:
+        return None
+
+
+def add_streams(app: Demijohn, log: list[str]) -> None:
+    """Bodies that are made while they are sent, and a file."""
+
+    @resource
+    def kept() -> Iterator[str]:
+        log.append("open kept")
+        yield "kept"
+        log.append("close kept")
+
     @app.get("/stream")
     def stream() -> Any:
         on_end(log.append, "on_end")
 
         def steps() -> Iterator[str]:
             for n in range(3):
-                log.append(f"step {n} {request.path} {value}")
+                log.append(f"step {n} {request.path} {kept}")
                 yield str(n)
 
         return steps()
@@ -231,17 +263,6 @@ def add_views(app: Demijohn, log: list[str]) -> None:
     @app.get("/file")
     def file() -> Any:
         return demijohn.send_file(io.BytesIO(b"0123456789"), "text/plain", conditional=True)
-
-    @app.get("/odd")
-    def odd() -> Any:
-        response = app.make_response(("", 204, [("X-A", "1"), ("X-A", "2")]))
-        response.set_cookie("a", "b", samesite="Lax")
-        response.set_cookie("c", "\xe4")
-        return response
-
-    @app.get("/nothing")
-    async def nothing() -> Any:
-        return None
 
 
 def blueprint(log: list[str]) -> Blueprint:
