@@ -5,8 +5,8 @@
 
 - each of them becomes `async def`, and a call of one of them is awaited;
 - a call of a user's function, by one of the names in `USERS`, becomes `await run(app, …)`;
-- a call of a public step that may be overridden, one in `HANDED`, becomes `await hand(…)`: these
-  are sync, and may block;
+- a call of a public step that may be overridden, and of a user's function that is sync always, one
+  in `HANDED`, becomes `await hand(…)`: these may block;
 - a method in `OWN` becomes the function of that name in `framework.handing`, awaited.
 
 Everything else stays as it is, comments included, so that line by line the two can be compared.
@@ -33,13 +33,14 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "framework/ends.py": (*("teardown_request", "teardown_appcontext", "run_all", "end_at_edge"),),
 }
 # What a user's function is called where it is called directly.
-USERS = frozenset({"hook", "preprocessor", "view"})
-# Sync methods of the application and of contexts that may be anybody's, and block.
+USERS = frozenset({"hook", "view"})
+# Sync methods of the application and of contexts that may be anybody's, and block. And URL value
+# preprocessors, of which nobody asks whether they are async.
 HANDED = frozenset(
     {
         *("full_dispatch_request", "preprocess_request", "dispatch_request", "finalize_request"),
         *("process_response", "handle_exception", "handle_user_exception"),
-        *("handle_http_exception", "_teardown"),
+        *("handle_http_exception", "_teardown", "preprocessor"),
     }
 )
 # Method -> the function that is awaited instead, with the method's object as first argument.
@@ -93,10 +94,10 @@ class Rewriter(ast.NodeVisitor):
         elif isinstance(function, ast.Name) and name in USERS:
             comma = ", " if node.args or node.keywords else ""
             self.edits.append(Edit(start, first, f"await run(app, {name}{comma}"))
-        elif isinstance(function, ast.Attribute) and name in HANDED | OWN.keys():
+        elif name in HANDED | OWN.keys():
             comma = ", " if node.args or node.keywords else ""
             target = f"await hand({ast.unparse(function)}{comma}"
-            if name in OWN:
+            if isinstance(function, ast.Attribute) and name in OWN:
                 target = f"await {OWN[name]}({ast.unparse(function.value)}{comma}"
             self.edits.append(Edit(start, first, target))
         for child in (*node.args, *node.keywords):

@@ -435,6 +435,24 @@ def test_entries_for_the_environ_go_along() -> None:
         assert seen["asgi.scope"]["type"] == "http" if edge == "asgi" else "asgi.scope" not in seen
 
 
+def test_ensure_sync_is_asked_for_the_same_functions() -> None:
+    """An overridden `ensure_sync` is asked for the same functions, in the same order, at both."""
+    asked: dict[str, list[str]] = {"wsgi": [], "asgi": []}
+    for edge, names in asked.items():
+        app, _ = make_app()
+        stock = app.ensure_sync
+
+        def ensure_sync(function: Any, names: Any = names, stock: Any = stock) -> Any:
+            names.append(function.__name__)
+            return stock(function)
+
+        app.ensure_sync = ensure_sync  # type: ignore[method-assign]
+        for path in ("/", "/async/1", "/handled", "/fails", "/bp/x"):
+            app.test_client(edge=edge).get(path)
+    assert asked["asgi"] == asked["wsgi"]
+    assert "async_view" in asked["wsgi"]
+
+
 @pytest.mark.parametrize("edge", ["wsgi", "asgi"])
 def test_a_test_context_is_joined(edge: str) -> None:
     """A request joins the app context that the test holds, and ends nothing of it."""

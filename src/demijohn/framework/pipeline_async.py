@@ -144,7 +144,7 @@ async def preprocess(ctx: Any, app: Any) -> Any:
         request = ctx.request
         for preprocessors in plan.preprocessors:
             for preprocessor in preprocessors:
-                await run(app, preprocessor, request.endpoint, request.view_args)
+                await hand(preprocessor, request.endpoint, request.view_args)
         plan = plans.of[None if rule is None else rule.endpoint]
     plain = plans.plain
     for hooks in plan.before:
