@@ -533,6 +533,7 @@ print("done")
 """
 
 
+@pytest.mark.wsgi_only("asyncio's debug mode tells of slow steps")
 def test_a_process_ends_cleanly() -> None:
     """A process that ran async functions ends without a warning of an open loop."""
     done = python(ENDING.replace("AGAIN", "False"), "-X", "dev", "-W", "error")

@@ -210,13 +210,6 @@ def timed_out(framework: Framework) -> Any:
     return view
 
 
-def generator(framework: Framework) -> Any:
-    async def view() -> Any:
-        yield "async generators are no views"
-
-    return view
-
-
 def returns_a_coroutine(framework: Framework) -> Any:
     async def inner() -> str:
         return "inner"
@@ -239,7 +232,7 @@ def calls_sync(framework: Framework) -> Any:
     return view
 
 
-VIEWS = [gathering, in_a_task, in_a_thread, copied, timed_out, generator, returns_a_coroutine,
+VIEWS = [gathering, in_a_task, in_a_thread, copied, timed_out, returns_a_coroutine,
          calls_sync]  # fmt: skip
 
 
