@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import re
 import signal
+import subprocess
 import time
 
 from servers.clients import ask, wire
@@ -15,6 +16,7 @@ from .cells_stops import InFlight
 from .differences import differs
 
 MOST = 60  # awaits that a request may have here
+PATIENCE = 8.0  # seconds after which a server that gave a request one more is taken to wait on
 
 
 def cancelled_at(server: Running, path: str, key: str, number: int) -> bool:
@@ -98,7 +100,11 @@ def cancelled_by_the_server(bench: Bench) -> None:
         key = bench.key()
         request = InFlight(server, "/wait/async", key)
         server.process.send_signal(signal.SIGTERM)
-        server.process.wait(DEADLINE)
+        try:
+            server.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            server.open_gate(key)
+            server.process.wait(DEADLINE)
         request.wait()
         found = [
             "interrupted CancelledError" in lines(server, key),

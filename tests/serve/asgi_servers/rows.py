@@ -58,7 +58,9 @@ def uvicorn(http: str) -> Row:
 
 def hypercorn(edge: str, app: str) -> Row:
     command = ("-m", "hypercorn", "--bind", "127.0.0.1:{port}", app)
-    return Row(f"hypercorn, {edge}", edge, command, ("--graceful-timeout", "1"))
+    # By WSGI on the threads of asyncio: four more than there are processors.
+    parallel = 5 if edge == "WSGI" else 1000
+    return Row(f"hypercorn, {edge}", edge, command, ("--graceful-timeout", "1"), parallel)
 
 
 def granian(edge: str, app: str, *args: str) -> Row:
