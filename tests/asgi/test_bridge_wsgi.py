@@ -399,6 +399,25 @@ def test_the_lifespan_of_the_serving(mounted: Any) -> None:
     assert living.log == ["first", "start", request, "stop", "last"]
 
 
+def test_work_after_the_response_when_it_stops(mounted: Any) -> None:
+    """What an application still does after its answer comes to its end before the loop stops."""
+    log: list[str] = []
+
+    async def later(scope: Any, receive: Any, send: Any) -> None:
+        await send(START)
+        await send(LAST)
+        try:
+            await asyncio.sleep(0.05)
+            log.append("done")
+        finally:
+            log.append("over")
+
+    app = mounted(later)
+    assert call(app) == ("200 OK", b"last")
+    app.close()
+    assert log == ["done", "over"]
+
+
 def test_what_is_open_when_it_stops(mounted: Any) -> None:
     """A response that is not whole when the loop stops breaks off: its reader does not wait."""
     living = Living()

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("demijohn")
 _DISCONNECT = {"type": "http.disconnect"}
 _BAD_REQUEST = b"Bad Request\n"
+PATIENCE = 3.0
+"""Seconds that what is open has when its loop stops: less than `END_TIMEOUT`."""
 
 
 class ASGIOnWSGI:
@@ -78,11 +80,12 @@ class ASGIOnWSGI:
         return loop, self._lifespan.state
 
     async def leave(self) -> None:
-        """What is open on the running loop is not answered any more; its readers do not wait."""
+        """What is open on the running loop is not answered any more; its readers do not wait. What
+        an application does after its answer has `PATIENCE` seconds to end."""
         loop = asyncio.get_running_loop()
-        told = [one.stop() for one in list(self._open) if one.loop is loop]
+        told = [task for one in list(self._open) if one.loop is loop for task in one.stop()]
         if told:
-            await asyncio.wait(told, timeout=1)
+            await asyncio.wait(told, timeout=PATIENCE)
 
     def close(self) -> None:
         """End what is open, and the loop of its own."""
@@ -126,14 +129,15 @@ class _Exchange:
         self._answered = asyncio.Event()
         self._gone = asyncio.Event()
         self._next: asyncio.Future[Any] | None = None
-        self._passing: asyncio.Future[Any] | None = None
+        # The application's, and a2wsgi's, which is over with the answer.
+        self._tasks: list[Any] = []
 
     async def run(self, scope: Any, receive: Any, send: Any) -> None:
         """What a2wsgi calls, and takes for the application. Ends with the answer."""
         self._a2_receive, self._a2_send = receive, send
-        self._passing = asyncio.current_task()
         self._open.add(self)
         task = self.loop.create_task(self._call(), context=self._context)
+        self._tasks = [task, asyncio.current_task()]
         task.add_done_callback(self._over)
         waits = [asyncio.ensure_future(one.wait()) for one in (self._answered, self._gone)]
         try:
@@ -165,18 +169,18 @@ class _Exchange:
 
     def _over(self, task: asyncio.Task[None]) -> None:
         self._open.discard(self)
+        self._tasks = []
 
     def __str__(self) -> str:
         return f"{self._scope['method']} {self._scope['path']!r}"
 
-    def stop(self) -> asyncio.Future[Any]:
-        """The loop stops: what is not answered by now is an error. On the loop; the reader of the
-        answer has been told when what is returned is done."""
+    def stop(self) -> list[asyncio.Future[Any]]:
+        """The loop stops: what is not answered by now is an error. On the loop. When the tasks that
+        are returned are done, the reader of the answer was told, and the application is over."""
         if not self._answered.is_set():
             self.error = RuntimeError(f"Stopped before the response was complete: {self}")
             self._gone.set()
-        assert self._passing is not None
-        return self._passing
+        return self._tasks
 
     def leave(self) -> None:
         """Nobody wants the rest of the answer: the application is told. From any thread."""
