@@ -262,7 +262,7 @@ def test_a_client_that_does_not_read(served: Served) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_server_stops(name: str) -> None:
-    """When its server is asked to stop, a connection is closed with 1012 within a second, and its
+    """When its server is asked to stop, a connection is closed with 1012 soon, and its
     context ends."""
     with ExitStack() as stack:
         served = start(stack, name)
@@ -274,7 +274,8 @@ def test_the_server_stops(name: str) -> None:
                 begun = time.monotonic()
                 with pytest.raises(ConnectionClosed) as closed:
                     await ws.recv()
-                assert time.monotonic() - begun < 1.0
+                # On a machine that is not busy a second; less than servers wait for in any case.
+                assert time.monotonic() - begun < 2.5
                 assert closed.value.rcvd is not None
                 assert closed.value.rcvd.code == 1012
 

@@ -57,7 +57,7 @@ async def catches() -> None:
 
 @pytest.mark.parametrize("view", [waits, receives, in_tasks, catches])
 def test_the_server_stops(app: Demijohn, view: Any) -> None:
-    """A connection that waits, for whatever, is closed with 1012 within a second; nothing of it is
+    """A connection that waits, for whatever, is closed with 1012 soon; nothing of it is
     logged, and the stop has nothing left to wait for."""
     app.add_websocket("/", "view", view)
     stopping = stopping_of(app)
@@ -70,7 +70,7 @@ def test_the_server_stops(app: Demijohn, view: Any) -> None:
             told = asyncio.get_running_loop().time()
             threading.Thread(target=stopping.begin).start()
             await until(lambda: wire.close)
-            assert asyncio.get_running_loop().time() - told < 1
+            assert asyncio.get_running_loop().time() - told < 2.5
         assert wire.close == (1012, "shutdown")
         assert wire.messages == ["ready", "farewell"][: 1 + (view is catches)]
 
