@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
 import pytest
 from werkzeug.test import ClientRedirectError
 
@@ -392,8 +393,6 @@ def test_asyncio_is_loaded_for_asgi_only() -> None:
 
 @asynccontextmanager
 async def httpx_client(app: Demijohn, edge: str) -> AsyncIterator[Any]:
-    import httpx
-
     if edge == "asgi":
         transport = httpx.ASGITransport(app=app.asgi_app)
         async with httpx.AsyncClient(transport=transport, base_url="http://site") as client:
@@ -406,7 +405,6 @@ async def httpx_client(app: Demijohn, edge: str) -> AsyncIterator[Any]:
 @pytest.mark.parametrize("edge", ["asgi", "wsgi"])
 def test_httpx(app: Demijohn, log: list[str], edge: str) -> None:
     """httpx calls the application through its transports for either edge."""
-    pytest.importorskip("httpx")
 
     @app.get("/sync-stream")
     def sync_stream() -> Any:
