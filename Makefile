@@ -7,7 +7,7 @@ ARGS ?=
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test servers check format bench conformance conformance-control conformance-advisories soak clean core dev
+.PHONY: help demo test servers check format bench conformance conformance-control conformance-advisories soak soak-servers clean core dev
 
 help:
 	@echo "make demo         set up and serve the message board on http://127.0.0.1:$(PORT)/"
@@ -55,6 +55,9 @@ conformance-advisories: dev
 
 soak: dev
 	@$(PY) -m soak $(ARGS)
+
+soak-servers: dev
+	@$(PY) -m soak $(patsubst soak/%.py,%,$(wildcard soak/servers_*.py)) $(ARGS)
 
 soak-%: dev
 	@$(PY) -m soak $* $(ARGS)
