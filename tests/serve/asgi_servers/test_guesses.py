@@ -10,13 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from servers.clients import ask
+from servers.clients import ask, wire
 from servers.kinds import DEADLINE, Kind, Running, eventually, start
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs" / "howto" / "servers.md").read_text()
 SITE = PAGE.partition("```python\n")[2].partition("```")[0]
 REFUSED = "500, with the command"
+UPGRADE = (
+    "Upgrade: websocket",
+    "Connection: Upgrade",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+)
 SMOKE = {"uvicorn hello:app", "granian hello:app"}
 
 
@@ -86,6 +92,10 @@ def test_a_row_of_the_page(tmp_path: Path, row: Row) -> None:
             assert row.result == f"200, by {text}"
             return
         assert answers[0].headers["Content-Type"].startswith("text/plain")
+        if row.guess == "RSGI":
+            with wire(running.port) as connection:
+                connection.send("GET / HTTP/1.1", "Host: x", *UPGRADE)
+                assert b" 500 " in connection.until(b"\r\n\r\n")
         head, *lines = text.splitlines()
         eventually(lambda: lines[-1] in running.output(), running.output)
         assert running.output().count(head) == 1
