@@ -306,7 +306,7 @@ def test_stopping_a_request_from_another_one(app: Demijohn, log: list[Any]) -> N
         return await waiting
 
     assert asyncio.run(main()).status == 503
-    assert ("end", "Cancelled", "cancelled") in log
+    assert ("end", "Cancelled", "cancelled") in log  # beside the end of the other one
 
 
 def test_a_sync_view_is_told_and_goes_on(app: Demijohn) -> None:

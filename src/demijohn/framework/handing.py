@@ -27,6 +27,9 @@ T = TypeVar("T")
 STOPPED = (Cancelled, DeadlineExceeded)
 """How work ends that asked whether it should stop."""
 
+# Where the HTTP exceptions are that nobody wrote anew: they answer without waiting for anything.
+_STOCK = ("werkzeug.exceptions", "werkzeug.routing.exceptions")
+
 LOADER = "demijohn.load_body"
 """The environ key of the edge's `load(ctx)`: what is to be awaited for the body, if anything."""
 
@@ -231,7 +234,9 @@ def _begun(ctx: Any, driver: Any) -> None:
 
 async def make_response(app: Any, rv: Any) -> Any:
     """`app.make_response(rv)`; handed out where it is somebody else's code, or runs some."""
-    if app._plans.overrides.make_response or (callable(rv) and not isinstance(rv, BaseResponse)):
+    if app._plans.overrides.make_response or (
+        callable(rv) and not isinstance(rv, BaseResponse) and type(rv).__module__ not in _STOCK
+    ):
         return await hand(app.make_response, rv)
     return app.make_response(rv)
 

@@ -89,13 +89,15 @@ class _Executor:
             try:
                 result = function(*args)
             except BaseException as error:
-                lease.give_back()
+                lease.rest()
                 future.set_exception(error)
             else:
-                lease.give_back()
+                lease.rest()
                 future.set_result(result)
 
-        lease.worker().do(work)
+        worker = lease.worker()
+        lease.give_back()  # when it rests
+        worker.do(work)
         return future
 
 

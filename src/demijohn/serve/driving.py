@@ -323,21 +323,26 @@ class _Steps(Generic[T]):
         except BaseException as cancelled:
             work.cancelled()
             return _Outcome(), cancelled
-        worker = work._lease.worker()
-        visit = _Visit(self, order, loop)
-        worker.do(visit.work)
+        visit = _Visit(self, order, loop, self._limit)
+        try:
+            work._lease.worker().do(visit.work)
+        except RuntimeError as no_thread:
+            visit.give_back()
+            return _Outcome(), no_thread
         cancelled_by: BaseException | None = None
         while (outcome := visit.outcome) is None:
             visit.waiter = loop.create_future()
             try:
                 yield from visit.waiter
+            except GeneratorExit:
+                # Its task was dropped together with its loop.
+                visit.abandon()
+                raise
             except BaseException as error:
                 work.cancelled()
                 visit.stop = True
                 cancelled_by = error
-        worker.busy = False
-        self._calls = None
-        self._limit.give()
+        visit.give_back()
         try:
             if cancelled_by is not None and outcome.ended:
                 work.missed, cancelled_by = cancelled_by, None
@@ -350,12 +355,28 @@ class _Steps(Generic[T]):
 class _Visit:
     """A coroutine's time on a worker thread."""
 
-    __slots__ = ("_loop", "_order", "_steps", "outcome", "stop", "waiter")
+    __slots__ = (
+        "_abandoned",
+        "_back",
+        "_loop",
+        "_order",
+        "_owed",
+        "_steps",
+        "outcome",
+        "stop",
+        "waiter",
+    )
 
-    def __init__(self, steps: _Steps[Any], order: Call, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, steps: _Steps[Any], order: Call, loop: asyncio.AbstractEventLoop, limit: Limit
+    ) -> None:
         self._steps = steps
         self._order = order
         self._loop = loop
+        # The place that it takes, until it was given back.
+        self._owed = [limit]
+        # Whether the thread is through with it, and whether nobody waits for that.
+        self._back = self._abandoned = False
         self.outcome: _Outcome | None = None
         self.waiter: asyncio.Future[None] | None = None
         #: Whether the coroutine is to come back after the function that runs now.
@@ -386,12 +407,31 @@ class _Visit:
                 order = outcome.order
         finally:
             order = reply = None  # type: ignore[assignment]
+            self._back = True
+            if self._abandoned:
+                self.give_back()
             try:
                 self._loop.call_soon_threadsafe(self._finish, outcome)
             except RuntimeError:
                 # The loop was closed while the function ran: nobody waits for it.
-                pass
+                self.give_back()
             del outcome
+
+    def give_back(self) -> None:
+        """Give back the place, and let the worker rest; once."""
+        try:
+            limit = self._owed.pop()
+        except IndexError:
+            return
+        self._steps._calls = None
+        self._steps._work._lease.rest()
+        limit.give()
+
+    def abandon(self) -> None:
+        """Nobody waits for it any more."""
+        self.stop = self._abandoned = True
+        if self._back:
+            self.give_back()
 
     def __str__(self) -> str:
         calls = self._steps._calls or self._order
@@ -412,11 +452,14 @@ async def _shielded(steps: _Steps[T], ctx: Any) -> T:
     async def end() -> T:
         return await steps
 
+    waiting = asyncio.current_task()
     task = asyncio.ensure_future(end())
     cancelled: asyncio.CancelledError | None = None
-    until: float | None = None
     limit = END_TIMEOUT if ctx is None else end_timeout(ctx.app)
     loop = asyncio.get_running_loop()
+    # A cancel that has ended the work counts from here.
+    was_cancelled = waiting is not None and waiting.cancelling() > 0
+    until = loop.time() + limit if was_cancelled else None
     try:
         while not task.done():
             left = None if until is None else until - loop.time()
@@ -433,9 +476,9 @@ async def _shielded(steps: _Steps[T], ctx: Any) -> T:
             except asyncio.CancelledError as error:
                 cancelled = error
                 until = until or loop.time() + limit
-        if cancelled is None:
+        if cancelled is None and task.done():
             return task.result()
-        raise cancelled
+        raise cancelled or asyncio.CancelledError()
     finally:
         # The error's traceback leads to this frame.
         del cancelled

@@ -16,6 +16,8 @@ from itertools import count
 from time import monotonic
 from typing import Any
 
+from ..context.forks import in_forked
+
 IDLE = 10.0
 """Seconds after which a thread that nobody took ends."""
 
@@ -32,6 +34,10 @@ class Limit:
 
     def __init__(self, most: int) -> None:
         self.most = most
+        self.renew()
+
+    def renew(self) -> None:
+        """Nothing runs: as at the beginning, and in a forked process."""
         self.running = 0
         self._lock = threading.Lock()
         # Loops differ: each waits with a future of its own.
@@ -136,11 +142,18 @@ class Threads:
         self.steps = Limit(steps)
         self._most = calls + steps
         self._name = name
+        self._renew()
+        in_forked(self, Threads._renew)
+
+    def _renew(self) -> None:
+        # A forked process has none of its parent's threads.
         self._numbers = count(1)
         self._lock = threading.Lock()
         self._free: deque[tuple[Worker, float]] = deque()
         # Of requests that keep one; the request parked longest first.
         self._kept: dict[Lease, Worker] = {}
+        self.calls.renew()
+        self.steps.renew()
 
     def lease(self) -> Lease:
         return Lease(self)
@@ -171,13 +184,27 @@ class Threads:
                 return worker
         return None
 
-    def give(self, lease: Lease) -> None:
-        """The request needs its worker no more."""
+    def rest(self, lease: Lease) -> None:
+        """What the request's worker was doing is done."""
         with self._lock:
-            worker = self._kept.pop(lease, None)
+            worker = self._kept.get(lease)
             if worker is not None:
-                self._free.append((worker, monotonic()))
-            self._thin_out()
+                worker.busy = False
+            if lease.over:
+                self._give(lease)
+
+    def give(self, lease: Lease) -> None:
+        """The request needs its worker no more. One that is busy still is given when it rests."""
+        with self._lock:
+            lease.over = True
+            self._give(lease)
+
+    def _give(self, lease: Lease) -> None:
+        worker = self._kept.get(lease)
+        if worker is not None and not worker.busy:
+            del self._kept[lease]
+            self._free.append((worker, monotonic()))
+        self._thin_out()
 
     def _thin_out(self) -> None:
         while self._free and self._free[0][1] < monotonic() - IDLE:
@@ -193,21 +220,29 @@ class Threads:
 class Lease:
     """One request's claim to a worker: the same one from its first sync function to its end."""
 
-    __slots__ = ("__weakref__", "_threads", "taken")
+    __slots__ = ("__weakref__", "_threads", "over", "taken")
 
     def __init__(self, threads: Threads) -> None:
         self._threads = threads
         self.taken = False
+        #: Whether it was given back; by a request whose end was given up, before it rests.
+        self.over = False
 
     @property
     def threads(self) -> Threads:
         return self._threads
 
     def worker(self) -> Worker:
+        """The worker, for one job. Raises `RuntimeError` where no thread can be started."""
         self.taken = True
         return self._threads.take(self)
 
+    def rest(self) -> None:
+        """The job of the worker is done."""
+        self._threads.rest(self)
+
     def give_back(self) -> None:
+        """The worker is not needed any more, once it rests."""
         if self.taken:
             self.taken = False
             self._threads.give(self)
