@@ -198,13 +198,13 @@ UNMADE: Any = Unmade()
 # A constant attribute name in the source costs an attribute read 54 ns over a plain one (CPython
 # 3.11); a second `getattr` by a variable name costs 80, and `LocalProxy` 500.
 _THROUGH_ATTRIBUTE = """\
-def __getattribute__(self, name, get=get, getattr=getattr):
+def __getattribute__(self, name):
     try:
         return getattr(get().{held}, name)
     except (AttributeError, LookupError):
         return missing(name)
 
-def __setattr__(self, name, value, get=get, setattr=setattr, unmade=unmade):
+def __setattr__(self, name, value):
     try:
         context = get()
         target = context.{held}
@@ -215,7 +215,7 @@ def __setattr__(self, name, value, get=get, setattr=setattr, unmade=unmade):
     setattr(target, name, value)
 """
 _THROUGH_CONTEXT = """\
-def __getattribute__(self, name, get=get, getattr=getattr):
+def __getattribute__(self, name):
     context = get(None)
     if context is None:
         return missing(name)
