@@ -19,7 +19,7 @@ from tools import proof
 
 SECONDS = 450.0
 TIMES = 50
-LANES = 3  # servers of each row at once: most cells wait most of the time
+LANES = 4  # servers of each row at once: most cells wait most of the time
 
 
 def table() -> Any:
