@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
+import time
 from typing import Any
 
 import pytest
 
-from demijohn import Demijohn, request
+from demijohn import Demijohn, app_ctx, request
 from demijohn.serve import asgi_body
 from demijohn.serve.asgi_environ import environ_of
 
-from .asgi_kit import Peer, ask, scope
+from .asgi_kit import DEADLINE, Peer, ask, eventually, scope
 
 
 @pytest.fixture
@@ -210,3 +212,103 @@ def test_servers_disagree_about_the_root(path: str) -> None:
     """Whether or not the path of a scope includes the root, `PATH_INFO` does not."""
     environ = environ_of(scope(path=path, root_path="/root"), None)
     assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("/root", "/x")
+
+
+@pytest.mark.parametrize("headers", [(), (("content-length", "5"),)])
+@pytest.mark.parametrize("by", ["the server", "a deadline"])
+def test_a_live_body_that_never_comes(app: Demijohn, headers: Any, by: str) -> None:
+    """A thread that waits for a part is let go when the request is cancelled, or its time over."""
+    begun, left = threading.Event(), []
+
+    def take() -> str:
+        begun.set()
+        try:
+            return str(len(request.stream.read()))
+        finally:
+            left.append(app_ctx.cancel_reason)
+
+    app.put("/cancelled", stream_body=True, endpoint="cancelled")(take)
+    app.put("/late", stream_body=True, endpoint="late", deadline=0.05)(take)
+
+    async def receive() -> Any:
+        if peer.asked == 0:
+            return await peer.receive() | {"more_body": True}
+        await asyncio.sleep(DEADLINE)
+
+    async def main() -> None:
+        path = "/late" if by == "a deadline" else "/cancelled"
+        given = scope("PUT", path, headers)
+        task = asyncio.ensure_future(app.asgi_app(given, receive, peer.send))
+        await eventually(begun.is_set)
+        if by == "the server":
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        else:
+            await task
+            assert peer.status == 503
+
+    peer = Peer([b"half"])
+    asyncio.run(asyncio.wait_for(main(), DEADLINE))
+    assert left == ["deadline" if by == "a deadline" else "parent"]
+
+
+@pytest.mark.parametrize("body", [[], [b"one", b"two"]])
+def test_a_client_that_leaves_a_stream_whose_view_takes_no_body(
+    app: Demijohn, body: list[bytes]
+) -> None:
+    """That is noticed where the body was over with its first part or is left where it is, too."""
+    outcomes: list[str] = []
+
+    @app.teardown_request
+    def ended(exc: BaseException | None) -> None:
+        outcomes.append(app_ctx.outcome)
+
+    @app.put("/endless", stream_body=True)
+    async def endless() -> Any:
+        async def parts() -> Any:
+            yield "part"
+            await asyncio.sleep(DEADLINE)
+
+        return parts()
+
+    async def main() -> None:
+        peer = Peer(body[:1])
+        peer.on_send = lambda message: peer.leave() if message.get("body") else None
+        given = scope("PUT", "/endless")
+        await app.asgi_app(given, peer.receive, peer.send)
+
+    asyncio.run(asyncio.wait_for(main(), DEADLINE / 2))
+    assert outcomes == ["disconnected"]
+
+
+def test_a_part_that_came_early_is_not_lost(app: Demijohn) -> None:
+    """A stream listens for its client's leaving, and its generator gets the whole body after."""
+
+    @app.put("/echo", stream_body=True)
+    async def echo() -> Any:
+        async def parts() -> Any:
+            yield "parts:"
+            for _ in range(3):
+                await asyncio.sleep(0)
+            async for part in request.body_stream:
+                yield part
+
+        return parts()
+
+    peer = asyncio.run(ask(app, "/echo", "PUT", [b"a", b"b", b"c"]))
+    assert peer.data == b"parts:abc"
+
+
+def test_a_header_given_many_times() -> None:
+    """Their time grows as their number does."""
+
+    def took(number: int) -> float:
+        given = scope(headers=[("x-many", "v")] * number)
+        start = time.process_time()
+        assert environ_of(given, None)["HTTP_X_MANY"].count("v") == number
+        return time.process_time() - start
+
+    few = min(took(20_000) for _ in range(5))
+    many = min(took(320_000) for _ in range(3))
+    assert many < 80 * few  # 16 times as many; where each is joined anew it takes 500 times as long

@@ -177,7 +177,7 @@ def outcome_of(error: BaseException) -> str:
     if isinstance(error, DeadlineExceeded):
         return "deadline"
     if isinstance(error, Cancelled):
-        return "cancelled"
+        return "deadline" if error.reason == DEADLINE else "cancelled"
     told: str | None = getattr(error, "outcome", None)
     if told is not None:
         return told

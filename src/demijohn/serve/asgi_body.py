@@ -12,9 +12,14 @@ import os
 import tempfile
 import typing as t
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import wait
 from typing import IO, Any
 
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+
+from ..context.cancel import seconds_until
+from ..context.errors import Cancelled
+from ..framework.globals import current_request_ctx
 
 IN_MEMORY = 500_000
 """Bytes of a body that are kept in memory; a longer one goes to a temporary file."""
@@ -31,32 +36,47 @@ class Incoming:
         self._lock = asyncio.Lock()
         #: Whether the client has left.
         self.left = False
-        self._over = asyncio.Event()
+        self._over = False
         # Whether nobody but a view takes the body.
         self._live = True
+        # A part that came while it was asked whether the client has left.
+        self._ahead = b""
+        self._taken: asyncio.Event | None = None
 
     async def next(self) -> bytes | None:
         """The next part of the body; None at its end, and when the client has left."""
-        async with self._lock:
-            while not (self._over.is_set() or self.left):
-                message = await self._receive()
-                if message["type"] == "http.disconnect":
-                    self.left = True
-                elif message["type"] == "http.request":
-                    if not message.get("more_body", False):
-                        self._over.set()
-                    if body := message.get("body", b""):
-                        return bytes(body)
-        return None
+        # Not under the lock once it is over: who waits for the client to leave has that.
+        while not (self._ahead or self._over or self.left):
+            async with self._lock:
+                if not (self._ahead or self._over or self.left):
+                    await self._take()
+        part, self._ahead = self._ahead, b""
+        if self._taken is not None:
+            self._taken.set()
+        return part or None
+
+    async def _take(self) -> None:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            self.left = True
+        elif message["type"] == "http.request" and not self._over:
+            self._ahead = bytes(message.get("body", b""))
+            if not message.get("more_body", False):
+                self._over = True
 
     async def wait_left(self) -> None:
-        """Wait until the client has left. A body that a view may still take is left to it."""
-        if self._live and not self.left:
-            await self._over.wait()
+        """Wait until the client has left. Of a body that a view may still take one part is taken
+        ahead; what comes after that is left to it."""
         while not self.left:
+            if self._is_ahead():
+                self._taken = asyncio.Event()
+                await self._taken.wait()
             async with self._lock:
-                if not self.left:
-                    self.left = (await self._receive())["type"] == "http.disconnect"
+                if not (self.left or self._is_ahead()):
+                    await self._take()
+
+    def _is_ahead(self) -> bool:
+        return self._live and bool(self._ahead) and not self._over
 
     def load(self, ctx: Any) -> Awaitable[None] | None:
         """Make the body of a request that found its rule its input; reading it is to be awaited.
@@ -169,10 +189,29 @@ class _Arriving(io.RawIOBase):
                 " plain function."
             )
         if not self._rest:
-            part = asyncio.run_coroutine_threadsafe(self._incoming.next(), self._loop).result()
+            part = self._next()
             if part is None and self._incoming.left:
                 raise ClientDisconnected()
             self._rest = part or b""
         data, self._rest = self._rest[: len(buffer)], self._rest[len(buffer) :]
         buffer[: len(data)] = data
         return len(data)
+
+    def _next(self) -> bytes | None:
+        """Wait for a part. A client may never send it: the wait ends, with `Cancelled`, when the
+        request is to end; at its deadline, too, as Werkzeug takes a `TimeoutError` for a client
+        that has left."""
+        future = asyncio.run_coroutine_threadsafe(self._incoming.next(), self._loop)
+        ctx = current_request_ctx(None)
+        if ctx is None:
+            return future.result()
+        token = ctx._cancel_token()
+        token.on_cancel(future.cancel)
+        try:
+            wait([future], seconds_until(token.deadline))
+            if not future.done() or future.cancelled():
+                raise Cancelled(token.reason)
+            return future.result()
+        finally:
+            token.off_cancel(future.cancel)
+            future.cancel()

@@ -63,6 +63,7 @@ def environ_of(scope: Any, stream: Any) -> dict[str, Any]:
 
 
 def _add_headers(environ: dict[str, Any], headers: Iterable[tuple[bytes, bytes]]) -> None:
+    several: dict[str, list[str]] = {}
     for raw, value in headers:
         try:
             name = _names[raw]
@@ -73,10 +74,14 @@ def _add_headers(environ: dict[str, Any], headers: Iterable[tuple[bytes, bytes]]
         if name is None:
             continue
         text = value.decode("latin-1")
-        if name in environ:
-            # As one header, which is what several of a name mean (RFC 9110); cookies: RFC 9113.
-            text = f"{environ[name]}{'; ' if name == 'HTTP_COOKIE' else ','}{text}"
-        environ[name] = text
+        if name not in environ:
+            environ[name] = text
+        else:
+            several.setdefault(name, [environ[name]]).append(text)
+    # As one header, which is what several of a name mean (RFC 9110); cookies: RFC 9113. Joined
+    # once: a client may send thousands.
+    for name, texts in several.items():
+        environ[name] = ("; " if name == "HTTP_COOKIE" else ",").join(texts)
 
 
 def _header_key(raw: bytes) -> str | None:
