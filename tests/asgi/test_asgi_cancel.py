@@ -384,3 +384,19 @@ def test_a_cancelled_request_closes_its_resources(app: Demijohn) -> None:
 
     asyncio.run(main())
     assert events == ["sync closed", "async closed"]
+
+
+def test_another_librarys_error_of_the_same_name(app: Demijohn) -> None:
+    """`concurrent.futures.CancelledError` out of an async view is an error like others: the request
+    does not count as cancelled."""
+    from concurrent.futures import CancelledError
+
+    @app.get("/")
+    async def view() -> str:
+        raise CancelledError
+
+    @app.errorhandler(CancelledError)
+    def handle(error: CancelledError) -> str:
+        return f"{app_ctx.cancelled} {app_ctx.cancel_reason}"
+
+    assert asyncio.run(ask(app)).data == b"False None"

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from demijohn import Demijohn, Response, g, request, resource, stream_with_context
+from demijohn.context.errors import Cancelled, DeadlineExceeded
 from demijohn.globals import app_ctx
 from demijohn.serve.asgi import threads_of
 
-from .asgi_kit import Peer, ask, eventually, scope
+from .asgi_kit import DEADLINE, Peer, ask, eventually, scope
 
 
 @pytest.fixture
@@ -441,3 +442,48 @@ def test_async_views_while_all_threads_are_taken(app: Demijohn) -> None:
 
     assert asyncio.run(main()) < 0.05
     assert max(most) == 4
+
+
+@pytest.mark.parametrize("kind", ["async", "sync"])
+@pytest.mark.parametrize("client", ["takes all", "takes nothing"])
+@pytest.mark.parametrize("by", ["deadline", "cancelled"])
+def test_a_stream_whose_time_is_over(app: Demijohn, kind: str, client: str, by: str) -> None:
+    """It breaks off although it never waits, and also while a client lets it wait."""
+    ends: list[Any] = []
+
+    @app.teardown_request
+    def ended(exc: BaseException | None) -> None:
+        ends.append(app_ctx.outcome)
+
+    @app.get("/", deadline=0.05 if by == "deadline" else None)
+    async def view() -> Any:
+        ctx = app_ctx._get_current_object()  # type: ignore[attr-defined]
+        if by == "cancelled":
+            asyncio.get_running_loop().call_later(0.05, ctx.cancel)
+
+        async def parts() -> Any:
+            while True:
+                yield "part"
+
+        def sync_parts() -> Any:
+            while True:
+                yield "part"
+
+        return parts() if kind == "async" else sync_parts()
+
+    async def hold(message: dict[str, Any]) -> None:
+        if client == "takes nothing" and message.get("body"):
+            await asyncio.sleep(DEADLINE)
+
+    async def main() -> None:
+        peer = Peer()
+        peer.on_send = hold
+        task = asyncio.ensure_future(app.asgi_app(scope(), peer.receive, peer.send))
+        async with asyncio.timeout(DEADLINE / 2):
+            with pytest.raises((DeadlineExceeded, Cancelled)):
+                await task
+        assert not peer.over
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(main())
+    assert ends == [by]

@@ -181,10 +181,14 @@ def outcome_of(error: BaseException) -> str:
     told: str | None = getattr(error, "outcome", None)
     if told is not None:
         return told
-    # Asked by name: asyncio need not be loaded. A task that is cancelled ends so.
+    return "cancelled" if is_of_a_task(error) else "error"
+
+
+def is_of_a_task(error: BaseException) -> bool:
+    """Whether it is the error with which a task ends that was cancelled. Asked by name: asyncio
+    need not be loaded, and `concurrent.futures` has another one of that name."""
     kind = type(error)
-    was_cancelled = kind.__name__ == "CancelledError" and kind.__module__.startswith("asyncio")
-    return "cancelled" if was_cancelled else "error"
+    return kind.__name__ == "CancelledError" and kind.__module__.startswith("asyncio")
 
 
 class Cancellable:

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from werkzeug.wrappers import Response as BaseResponse
 
+from ..context.cancel import is_of_a_task
 from ..context.ending import Steps
 from ..context.errors import Cancelled, DeadlineExceeded
 from ..context.loops import run_on
@@ -191,7 +192,7 @@ async def interruptible(awaitable: Awaitable[T]) -> T:
         await Ask(spare)
         raise
     except BaseException as error:
-        if type(error).__name__ != "CancelledError":
+        if not is_of_a_task(error):
             raise
         reason = await Ask(_why_interrupted)
         if reason is None:

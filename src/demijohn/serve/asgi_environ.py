@@ -54,6 +54,9 @@ def environ_of(scope: Any, stream: Any) -> dict[str, Any]:
         if client[1] is not None:
             environ["REMOTE_PORT"] = str(client[1])
     _add_headers(environ, scope.get("headers", ()))
+    if "HTTP_TRANSFER_ENCODING" in environ:
+        # Stronger than a length (RFC 9112, 6.3); the server has taken the chunks apart.
+        environ.pop("CONTENT_LENGTH", None)
     if "CONTENT_LENGTH" not in environ:
         # What a chunked body has is known when it was read; it ends by itself.
         environ["wsgi.input_terminated"] = True

@@ -70,11 +70,15 @@ class Exchange:
             errors = []
 
     async def start(self, status: str, headers: Iterable[tuple[str, str]]) -> None:
-        """Raises `Left` where the client has left, as `send` does."""
+        """Raises `Left` where the client has left, as `send` does, and `ValueError` for what is no
+        status line."""
+        code = int(status.partition(" ")[0])
+        if not 100 <= code <= 999:
+            raise ValueError(f"{status!r} does not begin with three digits.")
         await self._message(
             {
                 "type": "http.response.start",
-                "status": int(status[:3]),
+                "status": code,
                 "headers": [
                     (name.lower().encode("latin-1"), value.encode("latin-1"))
                     for name, value in headers

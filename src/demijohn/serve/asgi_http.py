@@ -6,7 +6,8 @@ middle of one, are `asgi_stream`'s.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import copy_context
 from typing import Any
 
@@ -22,6 +23,9 @@ from .asgi_stream import Stream
 from .drivers import CLIENT_KEY, enclosing, hand_out
 from .driving import Work
 from .threads import Threads
+
+AT_ONCE = 65_536
+"""Bytes of a file that a thread reads at once; going to it and back takes as long as that."""
 
 _PRESERVE_KEY = "werkzeug.debug.preserve_context"
 
@@ -120,13 +124,41 @@ async def _send_plain(exchange: Exchange, status: str, headers: Any, body: Any) 
         await exchange.start(status, headers)
         await exchange.send(body[0] if len(body) == 1 else b"".join(body), False)
         return
-    # A file: on a thread.
-    work = exchange.work
     await exchange.start(status, headers)
-    parts = await work.drive(_handed(iter, body))
-    while (part := await work.drive(_handed(next, parts, None))) is not None:
-        await exchange.send(part, True)
-    await exchange.send(b"", False)
+    work, incoming = exchange.work, exchange.incoming
+    listener: asyncio.Task[None] | None = None
+    try:
+        parts, part = await work.drive(_handed(_opened, body))
+        while len(part) >= AT_ONCE:
+            # Most servers take what nobody gets: a long file is not read for that.
+            listener = listener or asyncio.create_task(incoming.wait_left())
+            await exchange.send(part, True)
+            if incoming.left:
+                raise Left("disconnect")
+            part = await work.drive(_handed(_piece, parts))
+        await exchange.send(part, False)
+    finally:
+        if listener is not None:
+            listener.cancel()
+            await asyncio.wait([listener])
+
+
+def _opened(body: Iterable[bytes]) -> tuple[Iterator[bytes], bytes]:
+    """A file's parts, on a thread, and the first piece of them."""
+    parts = iter(body)
+    return parts, _piece(parts)
+
+
+def _piece(parts: Iterator[bytes]) -> bytes:
+    """The next `AT_ONCE` bytes or more; less where they are the last."""
+    taken: list[bytes] = []
+    size = 0
+    for part in parts:
+        taken.append(part)
+        size += len(part)
+        if size >= AT_ONCE:
+            break
+    return taken[0] if len(taken) == 1 else b"".join(taken)
 
 
 async def _handed(function: Callable[..., Any], *args: Any) -> Any:
@@ -146,10 +178,16 @@ async def _called(answer: Any, environ: dict[str, Any]) -> tuple[str, Any, Any, 
     plain = isinstance(body, (list, tuple))
     if not started or first:
         parts = iter(body)
-        if not started:
-            # It may start as late as with its first part.
-            first.append(await hand(next, parts, b""))
         body, plain = _Chained(first, parts, body), False
+        try:
+            if not started:
+                # It may start as late as with its first part.
+                first.append(await hand(next, parts, b""))
+            if not started:
+                raise AssertionError(f"{answer!r} has given a body without a status.")
+        except BaseException:
+            await hand(body.close)
+            raise
     return started[0], started[1], body, plain
 
 

@@ -59,6 +59,7 @@ class Stream:
         try:
             await self._release()
             listener = asyncio.create_task(self._listen())
+            self._work.on_idle_interrupted = self._time_is_over
             if getattr(self._answer, "mimetype", None) == MIMETYPE:
                 told.enter_context(
                     stopping_of(self._exchange.app).told(partial(self.tell, SHUTDOWN))
@@ -67,6 +68,7 @@ class Stream:
         except BaseException as error:
             failed = error
         finally:
+            self._work.on_idle_interrupted = None
             told.close()
             if listener is not None:
                 listener.cancel()
@@ -125,6 +127,7 @@ class Stream:
         try:
             await self._exchange.start(status, headers)
             while self.cut is None:
+                self._work.raise_pending()
                 part = await self._work.drive(step(), limit)
                 if part is None:
                     self._over = True
@@ -149,6 +152,8 @@ class Stream:
         except asyncio.CancelledError:
             if not self._stuck or task.uncancel() > before:
                 raise
+            if self.cut is None:
+                self._work.raise_pending()
             raise Left(self.cut) from None
         finally:
             self._sending = None
@@ -156,6 +161,11 @@ class Stream:
             # To a client that has left, most servers "send" without waiting: a body that never
             # waits either would keep the loop, and the news, for itself.
             await asyncio.sleep(0)
+
+    def _time_is_over(self) -> None:
+        # What cuts the body says for itself how long a part may take.
+        if self.cut is None:
+            self._cut_send()
 
     def _cut_send(self) -> None:
         if self._sending is not None and not self._stuck:

@@ -103,11 +103,7 @@ class _Executor:
 
 def _settle_length(environ: dict[str, Any]) -> None:
     """Leave one idea of the body's length in an environ; `ValueError` where there are several."""
-    if environ.get("HTTP_TRANSFER_ENCODING"):
-        # Stronger than a length (RFC 9112, 6.3); the server has taken the chunks apart.
-        environ.pop("CONTENT_LENGTH", None)
-        environ["wsgi.input_terminated"] = True
-    elif "CONTENT_LENGTH" in environ:
+    if "CONTENT_LENGTH" in environ:
         environ["CONTENT_LENGTH"] = str(one_length(environ["CONTENT_LENGTH"]))
 
 

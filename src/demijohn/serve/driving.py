@@ -62,6 +62,7 @@ class Work:
         "_timer",
         "ctx",
         "missed",
+        "on_idle_interrupted",
     )
 
     def __init__(
@@ -76,6 +77,8 @@ class Work:
         self._on_begun = on_begun
         #: The request's context, once it has begun.
         self.ctx: Any = None
+        #: Called when it is interrupted while nothing is driven.
+        self.on_idle_interrupted: Callable[[], object] | None = None
         #: A cancel of the task that came when the coroutine was over already.
         self.missed: BaseException | None = None
         # The task that awaits `drive`, while what it awaits is an async function's.
@@ -174,9 +177,26 @@ class Work:
         if self._interruption is None:
             self._interruption = error
             task = self._task
-            if task is not None and self._awaiting and not self._held:
+            if task is None:
+                if self.on_idle_interrupted is not None:
+                    self.on_idle_interrupted()
+            elif self._awaiting and not self._held:
                 self._cancelling = task.cancelling()
                 task.cancel()
+
+    def raise_pending(self) -> None:
+        """Raise the error of an interruption that nothing has met yet, if there is one."""
+        error: BaseException | None = None
+        if self._cancelling == -1 and self._interruption is not None:
+            self._cancelling = -2
+            # As in `take_interruption`.
+            error, self._interruption = self._interruption, _TAKEN
+        try:
+            if error is not None:
+                raise error
+        finally:
+            # Its traceback leads to this frame.
+            del error
 
     def take_interruption(self) -> BaseException | None:
         """The error for which a `CancelledError` was just met; None where it was the server that
