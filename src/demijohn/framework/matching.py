@@ -76,8 +76,10 @@ class Matcher:
             request.routing_exception = error
             _stay_here(error)
             # It is raised when the request is dispatched; until then a traceback would only keep
-            # this frame, and with it the request, alive.
+            # this frame, and with it the request, alive. So would that of what it was raised for.
             error.__traceback__ = None
+            if error.__suppress_context__:
+                error.__context__ = None
 
     def _look_at(self, url_map: WerkzeugMap) -> None:
         """See to a fresh index; for a map of another class than ours it is asked whether it is."""
