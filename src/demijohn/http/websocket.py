@@ -70,10 +70,11 @@ class WebSocketBadMessage(ValueError):
     """A message is not of the kind that was asked for: bytes for text, or no JSON.
 
     A view that lets it through closes the connection with `code`: 1003 for the wrong kind of
-    message, 1007 for data that cannot be read.
+    message, 1007 for data that cannot be read. Your own takes a code that `close` takes.
     """
 
     def __init__(self, message: str, code: int) -> None:
+        check_close(code, "")
         super().__init__(message)
         self.code = code
 
@@ -269,7 +270,7 @@ def check_close(code: int, reason: str) -> None:
 
 def short_reason(text: str) -> str:
     """`text`, cut so that it fits into a close frame."""
-    return text.encode()[:MOST_REASON].decode(errors="ignore")
+    return text.encode(errors="replace")[:MOST_REASON].decode(errors="ignore")
 
 
 def may_ask(websocket: WebSocket, allowed: t.Any) -> bool:

@@ -26,6 +26,7 @@ from ..http.websocket import (
     SERVICE_RESTART,
     Message,
     WebSocketDisconnected,
+    short_reason,
 )
 from .asgi_environ import environ_of
 from .asgi_exchange import Exchange, Receive, Send
@@ -38,8 +39,9 @@ READ_AHEAD = 64 * 1024
 """How much of what the client sends is taken from the server before the view asks for it, in bytes:
 by that a client that leaves is noticed while the view works."""
 
-CLOSE_WAIT = 1.0
-"""Seconds that a last close waits for messages that are being sent to a client that is slow."""
+CLOSE_WAIT = 0.5
+"""Seconds that a last close waits for messages that are being sent to a client that is slow, and
+then for the server to take it."""
 
 FAIR = 0.005
 """Seconds for which a view may send without waiting before others on the loop have their turn."""
@@ -68,6 +70,8 @@ class Connection:
         self._accepting = asyncio.Lock()
         self._sending = asyncio.Lock()
         self._listener: asyncio.Task[None] | None = None
+        # Which task waits for the server to take a message.
+        self._sender: asyncio.Task[Any] | None = None
         self._messages: deque[Message] = deque()
         self._unread = 0
         self._turn = monotonic()
@@ -163,19 +167,29 @@ class Connection:
     # -- what the edge calls ----------------------------------------------------------------------
 
     async def close_at_last(self, code: int, reason: str) -> None:
-        """Close it, if nobody has; the client may be one that reads no more."""
+        """Close it, if nobody has; the client may be one that reads no more.
+
+        `reason` is cut to what a close frame holds.
+        """
         if self.closed is not None:
             return
         waited = False
         try:
+            # Not `wait_for`: before CPython 3.12 a cancel may be lost in it.
             with suppress(TimeoutError):
-                # Not `wait_for`: before CPython 3.12 a cancel may be lost in it.
                 async with asyncio.timeout(CLOSE_WAIT):
                     waited = await self._sending.acquire()
-            await self._close(code, reason)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_WAIT):
+                    if not waited:
+                        self._stop_sending()
+                        waited = await self._sending.acquire()
+                    await self._close(code, short_reason(reason))
         finally:
             if waited:
                 self._sending.release()
+            # Where the server did not take it.
+            self.closed = self.closed or (code, reason, False)
 
     async def deny(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         """Refuse it: by an HTTP answer where the server can give one, else by status 403."""
@@ -194,17 +208,26 @@ class Connection:
         """The connection is over: stop listening, and let go of its context."""
         await self._stop_listening()
         self.closed = self.closed or (_LOST, "", False)
+        self._stop_sending()
         self.on_accept = self._work = None
 
     # -- messages ---------------------------------------------------------------------------------
 
     async def _send(self, message: dict[str, Any]) -> None:
+        self._sender = task = asyncio.current_task()
         try:
             await self._server_sends(message)
         except OSError:
             # So a server says that there is nobody to send to (ASGI, version 2.4).
             self._is_gone(_LOST, "")
             self._raise_closed()
+        except asyncio.CancelledError:
+            if self._sender is task or task is None or task.uncancel():
+                raise
+            # It was `_stop_sending`: the close comes next.
+            raise WebSocketDisconnected(*(self.closed or (_LOST, "", False)), self) from None
+        finally:
+            self._sender = None
 
     async def _close(self, code: int, reason: str) -> None:
         # Granian does not close while it is asked for a message.
@@ -241,6 +264,13 @@ class Connection:
         if listener is not None:
             listener.cancel()
             await asyncio.wait([listener])
+
+    def _stop_sending(self) -> None:
+        """Have a task go on that sends to a client that reads no more: it may outlive the view, and
+        Granian's worker aborts when it stops meanwhile."""
+        sender, self._sender = self._sender, None
+        if sender is not None:
+            sender.cancel()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -321,16 +351,21 @@ async def _serve(exchange: Exchange, connection: Connection) -> None:
         talking = converse(exchange.app, exchange.environ, connection)
         farewell = await exchange.work.drive(talking, keep=True)
         exchange.ctx, exchange.error = farewell.ctx, farewell.error
-        if farewell.code == SERVICE_RESTART:
-            # Not after the end: a server that stops may have closed the socket by then.
-            await connection.close_at_last(farewell.code, farewell.reason)
         try:
-            await exchange.end(None)
+            if farewell.code == SERVICE_RESTART:
+                # Not after the end: a server that stops may have closed the socket by then.
+                await connection.close_at_last(farewell.code, farewell.reason)
         finally:
-            await _part(connection, farewell)
+            try:
+                await exchange.end(None)
+            finally:
+                await _part(connection, farewell)
         exchange.work.raise_missed()
     finally:
-        # An error's traceback leads to this frame.
+        if farewell is not None:
+            # An error's traceback leads to the frame that made it, which holds it.
+            farewell.error = farewell.answer = None
+        # And to this one.
         farewell = exchange.error = None
 
 

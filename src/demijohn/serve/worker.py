@@ -43,7 +43,7 @@ _REQUEST_KEYS = frozenset(
         "RAW_URI",
     }
 )
-CLOSING = 1.0
+CLOSING = 1.5
 """Seconds that WebSockets have to be closed before the server stops to serve."""
 
 _PIECE = 64 * 1024  # bytes that are read at a time
