@@ -212,13 +212,19 @@ def _named(kind: str, function: Callable[[], Any]) -> str:
 
 
 async def _in_context(app: Any, work: Coroutine[Any, Any, Any]) -> None:
-    """Run in an application context of its own, which ends with it."""
+    """Run in an application context of its own, which ends with it.
+
+    `RuntimeError` for a `SystemExit`: out of a task it would end the loop before what has begun is
+    ended, and some servers take it for an application that has no lifespan, and serve that.
+    """
     ctx = app.app_context()
     await hand(ctx.push)
     try:
         await work
     except BaseException as error:
         await hand(ctx.pop, error)
+        if isinstance(error, SystemExit):
+            raise RuntimeError(f"sys.exit({error.code!r}) was called.") from error
         raise
     await hand(ctx.pop, None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -304,3 +305,42 @@ def test_a_second_lifespan_of_one_process(site: Site) -> None:
 
     run(main)
     assert site.log[-1] == "close one in site"
+
+
+@pytest.mark.parametrize("kind", ["before", "enter"])
+@pytest.mark.parametrize("asynchronous", [True, False])
+def test_an_exit_at_the_start(site: Site, kind: str, asynchronous: bool) -> None:
+    """`sys.exit` in a function keeps the server from starting like any error: what had begun is
+    ended, and no server takes the application for one without a lifespan."""
+    site.add("one", asynchronous=True)
+
+    def function() -> None:
+        sys.exit("no settings")
+
+    async def function_async() -> None:
+        function()
+
+    def around() -> Iterator[None]:
+        function()
+        yield
+
+    async def around_async() -> AsyncIterator[None]:
+        function()
+        yield
+
+    if kind == "before":
+        site.before_serving(function_async if asynchronous else function)
+    else:
+        site.while_serving(around_async if asynchronous else around)
+
+    async def main() -> dict[str, Any]:
+        server = Server(site)
+        answer = await server.start()
+        await server.task
+        return answer
+
+    answer = run(main)
+    assert answer["type"] == "lifespan.startup.failed"
+    assert answer["message"].endswith("raised RuntimeError: sys.exit('no settings') was called.")
+    left = ["open one", "enter one", "leave one", "close one"] if kind == "enter" else []
+    assert site.log == [f"{line} in site" for line in ("before one", *left)]
