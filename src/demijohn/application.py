@@ -202,8 +202,11 @@ class Demijohn(AppBase):
 
     @property
     def _runs_around_serving(self) -> bool:
-        by_asgi = any(mount.interface == "asgi" for mount in self.mounts)
-        return by_asgi or super()._runs_around_serving
+        return super()._runs_around_serving or any(
+            mount.interface == "asgi"
+            or (mount.interface == "both" and mount.app._runs_around_serving)
+            for mount in self.mounts
+        )
 
     def close(self) -> None:
         """Close the resources of lifetime `app` in this process, and stop what is mounted here and

@@ -23,7 +23,7 @@ from ..framework.handing import Ask, hand, made, run
 from ..framework.limits import end_timeout
 from ..framework.sites import Site
 from .driving import Work
-from .mounted_lifespan import MountedLifespans
+from .mounted_lifespan import BY_ASGI, MountedLifespans
 from .stopping import Stopping, heard, stopping_of, told_by_main_process
 from .threads import Threads
 
@@ -34,7 +34,7 @@ _POLL = 0.1  # seconds between two questions to a main process that sends no sig
 async def serve_lifespan(app: Any, threads: Threads, scope: Any, receive: Any, send: Any) -> None:
     """Serve the lifespan of one server process (the ASGI specification's "Lifespan Protocol")."""
     await receive()
-    lifespan = Lifespan(app, threads, by_asgi=True)
+    lifespan = Lifespan(app, threads, by_asgi=scope.get(BY_ASGI, True))
     with ExitStack() as hearing:
         loop = asyncio.get_running_loop()
         hearing.enter_context(heard(partial(_begin_on, loop, stopping_of(app))))
@@ -341,8 +341,9 @@ class Serving:
 
     async def __aenter__(self) -> Self:
         self.loop = asyncio.get_running_loop()
-        await self._lifespan.start()
-        self._hear()
+        with self._hear() as hearing:
+            await self._lifespan.start()
+            self._hearing = hearing.pop_all()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -353,12 +354,13 @@ class Serving:
     def __enter__(self) -> Self:
         self._thread = thread = _LoopThread()
         self.loop = thread.loop
-        try:
-            thread.run(self._lifespan.start())
-        except BaseException:
-            thread.end()
-            raise
-        self._hear()
+        with self._hear() as hearing:
+            try:
+                thread.run(self._lifespan.start())
+            except BaseException:
+                thread.end()
+                raise
+            self._hearing = hearing.pop_all()
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -371,8 +373,11 @@ class Serving:
                 thread.end()
         self._raise(errors)
 
-    def _hear(self) -> None:
-        self._hearing.enter_context(heard(partial(_begin_on, self.loop, stopping_of(self._app))))
+    def _hear(self) -> ExitStack:
+        # Before the start, in which what is mounted puts handlers of its own above these.
+        hearing = ExitStack()
+        hearing.enter_context(heard(partial(_begin_on, self.loop, stopping_of(self._app))))
+        return hearing
 
     def _raise(self, errors: list[BaseException]) -> None:
         self.loop = None

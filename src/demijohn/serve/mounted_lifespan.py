@@ -12,15 +12,20 @@ import logging
 from contextvars import Context
 from typing import Any
 
+BY_ASGI = "demijohn.by_asgi"
+"""The scope key that tells an application of this package whether its requests come by ASGI, for
+sure; true where it is missing."""
+
 _logger = logging.getLogger("demijohn")
 
 
 class Lifespan:
     """One application's lifespan, on the running loop."""
 
-    def __init__(self, app: Any, prefix: str) -> None:
+    def __init__(self, app: Any, prefix: str, by_asgi: bool = True) -> None:
         self._app = app
         self._prefix = prefix
+        self._by_asgi = by_asgi
         #: What the application keeps for its requests, each of which gets a copy.
         self.state: dict[str, Any] = {}
         #: Where it was started.
@@ -38,6 +43,7 @@ class Lifespan:
             "type": "lifespan",
             "asgi": {"version": "3.0", "spec_version": "2.0"},
             "state": self.state,
+            BY_ASGI: self._by_asgi,
         }
         self.loop = asyncio.get_running_loop()
         # In an empty Context: nothing of who starts it is seen in there.
@@ -115,9 +121,7 @@ class MountedLifespans:
                 if by_asgi:
                     mounts.asgi_of(mount)  # what it needs is installed, or this raises
                 continue
-            if mount.interface == "both" and not by_asgi:
-                continue
-            lifespan = Lifespan(mount.app, mount.prefix)
+            lifespan = Lifespan(mount.app, mount.prefix, by_asgi)
             await lifespan.start()
             self._started.append((mount.prefix, lifespan))
             mounts.lifespans[mount.prefix] = lifespan

@@ -27,6 +27,7 @@ from ..framework.sites import Site
 from .asgi_environ import EXTRA_KEY
 from .drivers import CLIENT_KEY, clear
 from .mounted import Interface, Mount, checked, interface_of
+from .stopping import stopping_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -62,6 +63,8 @@ class Mounts:
         mount = Mount(kept, other, interface_of(other, interface), Site.caller())
         self._all = tuple(sorted((*self._all, mount), key=lambda one: -len(one.prefix)))
         self._paths = tuple((_as_wsgi(one.prefix), one) for one in self._all)
+        if mount.interface == "both":
+            stopping_of(self._app).mounted.append(stopping_of(other))
         return mount
 
     def for_wsgi(self, environ: WSGIEnvironment) -> tuple[Mount, str, str] | None:

@@ -46,6 +46,8 @@ class Stopping:
         self.until: float | None = None
         #: What is over some time after it was told, for whoever waits for that: connections.
         self.open: set[object] = set()
+        #: Of applications that are mounted in this one: they stop when it does.
+        self.mounted: list[Stopping] = []
         # What is told -> the event loop on which it is.
         self._told: dict[_Told, Any] = {}
 
@@ -75,12 +77,19 @@ class Stopping:
             told = list(self._told.items())
         for one, loop in told:
             self._tell(one, loop)
+        for mounted in self.mounted:
+            mounted.until = self.until
+            mounted.begin(reason)
         return True
 
     def renew(self) -> None:
         """The application is served anew: it has not begun to stop."""
         with self._lock:
+            begun = self.begun
             self._reason = self.until = None
+        if begun:
+            for mounted in self.mounted:
+                mounted.renew()
 
     @contextmanager
     def told(self, callback: Callable[[], object]) -> Iterator[None]:
