@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+from hypothesis.internal.conjecture import providers
 
 EDGE_VARIABLE = "DEMIJOHN_TEST_EDGE"
 
@@ -19,6 +20,12 @@ pytest_plugins = ["demijohn.testing.plugin"]
 # examples are the same each time.
 settings.register_profile("suite", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("suite")
+
+# Hypothesis also draws constants that it finds in the source of whatever modules are loaded, and so
+# other examples where a test runs alone, or with other tests before it. Here they come from the
+# seed only.
+if hasattr(providers, "_get_local_constants"):
+    providers._get_local_constants = lambda: providers._local_constants
 
 
 def pytest_collection_finish() -> None:

@@ -22,9 +22,9 @@ def token_not_reset(patch: pytest.MonkeyPatch) -> None:
     """A pop ends the context and leaves its variable as it was."""
     pop = Context._pop
 
-    def faulty(self: Context, exc: BaseException | None) -> Any:
+    def faulty(self: Context, exc: BaseException | None, *claims: Any) -> Any:
         top = self._var.get(None)
-        errors = pop(self, exc)
+        errors = pop(self, exc, *claims)
         self._var.set(top)
         return errors
 
@@ -35,8 +35,8 @@ def restores_nothing(patch: pytest.MonkeyPatch) -> None:
     """A pop clears the variable instead of restoring what was current before."""
     pop = Context._pop
 
-    def faulty(self: Context, exc: BaseException | None) -> Any:
-        errors = pop(self, exc)
+    def faulty(self: Context, exc: BaseException | None, *claims: Any) -> Any:
+        errors = pop(self, exc, *claims)
         self._var.set(None)
         return errors
 
@@ -103,11 +103,11 @@ def wrong_pop_pops(patch: pytest.MonkeyPatch) -> None:
     """A wrong pop is reported after it has popped."""
     pop, refuse = Context._pop, Context._refuse
 
-    def faulty(self: Context, exc: BaseException | None) -> Any:
+    def faulty(self: Context, exc: BaseException | None, *claims: Any) -> Any:
         top = self._var.get(None)
         if top is not None and top is not self and self._token is not None:
             Context._pop(top, exc)
-        return pop(self, exc)
+        return pop(self, exc, *claims)
 
     assert refuse is not None
     patch.setattr(Context, "_pop", faulty)
