@@ -123,6 +123,8 @@ class Work:
                     self._task.uncancel()  # type: ignore[union-attr]
                     self._cancelling = -2
                 self._task = None
+                # From CPython 3.12 on an error in it leads to this frame.
+                value = None  # type: ignore[assignment]
         # Most ends have nothing to wait for.
         if steps.begin():
             return await steps
