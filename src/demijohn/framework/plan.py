@@ -386,6 +386,11 @@ class Plans:
         """
         if self.overrides.ensure_sync:
             return False
+        try:
+            if function in self._awaited:
+                return False
+        except TypeError:
+            pass
         plain = not is_async(function)
         known = self._plain if plain else self._awaited
         try:

@@ -11,7 +11,7 @@ import io
 import os
 import tempfile
 import typing as t
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import wait
 from typing import IO, Any
 
@@ -25,6 +25,12 @@ IN_MEMORY = 500_000
 """Bytes of a body that are kept in memory; a longer one goes to a temporary file."""
 
 
+# In these versions a request without a length and without chunks has no body (RFC 9112, 6.3). Asked
+# of methods that have none as a rule: in-process callers leave the length of others away.
+_FRAMED = ("HTTP/1.1", "HTTP/1.0")
+_BODILESS = ("GET", "HEAD")
+
+
 class Incoming:
     """What the server receives of one request: its body, then that the client has left.
 
@@ -33,7 +39,8 @@ class Incoming:
 
     def __init__(self, receive: Callable[[], Awaitable[Any]]) -> None:
         self._receive = receive
-        self._lock = asyncio.Lock()
+        # Made when there are two who may ask: a stream's listener, and a view.
+        self._lock: asyncio.Lock | None = None
         #: Whether the client has left.
         self.left = False
         self._over = False
@@ -47,7 +54,7 @@ class Incoming:
         """The next part of the body; None at its end, and when the client has left."""
         # Not under the lock once it is over: who waits for the client to leave has that.
         while not (self._ahead or self._over or self.left):
-            async with self._lock:
+            async with self._alone():
                 if not (self._ahead or self._over or self.left):
                     await self._take()
         part, self._ahead = self._ahead, b""
@@ -71,9 +78,14 @@ class Incoming:
             if self._is_ahead():
                 self._taken = asyncio.Event()
                 await self._taken.wait()
-            async with self._lock:
+            async with self._alone():
                 if not (self.left or self._is_ahead()):
                     await self._take()
+
+    def _alone(self) -> asyncio.Lock:
+        if self._lock is None:
+            self._lock = asyncio.Lock()
+        return self._lock
 
     def _is_ahead(self) -> bool:
         return self._live and bool(self._ahead) and not self._over
@@ -93,6 +105,14 @@ class Incoming:
         if most is not None and announced.isdecimal() and int(announced) > most:
             return None  # refused, unread, when somebody asks for it
         self._live = False
+        if (
+            "wsgi.input_terminated" in environ
+            and environ["REQUEST_METHOD"] in _BODILESS
+            and environ["SERVER_PROTOCOL"] in _FRAMED
+            and "HTTP_TRANSFER_ENCODING" not in environ
+        ):
+            environ["wsgi.input"] = io.BytesIO()
+            return None
         return self._read(environ, most)
 
     async def _read(self, environ: dict[str, Any], most: int | None) -> None:
@@ -153,15 +173,25 @@ class _CutOff(io.RawIOBase):
         return len(data)
 
 
-class LiveBody(io.BufferedReader):
+class LiveBody:
     """A body that is taken as it arrives, by `async for` on the loop or `read` on a thread.
 
     Nothing is read ahead, so a client is held back while nobody asks.
     """
 
     def __init__(self, incoming: Incoming) -> None:
-        super().__init__(_Arriving(incoming))
         self._incoming = incoming
+        self._loop = asyncio.get_running_loop()
+
+    def __getattr__(self, name: str) -> Any:
+        # What a file has; most requests never look, and a reader takes 8 kB.
+        if name == "_reader":
+            self._reader = io.BufferedReader(_Arriving(self._incoming, self._loop))
+            return self._reader
+        return getattr(self._reader, name)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._reader)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while (part := await self._incoming.next()) is not None:
@@ -173,9 +203,9 @@ class LiveBody(io.BufferedReader):
 class _Arriving(io.RawIOBase):
     """What a `LiveBody` reads from, on threads."""
 
-    def __init__(self, incoming: Incoming) -> None:
+    def __init__(self, incoming: Incoming, loop: asyncio.AbstractEventLoop) -> None:
         self._incoming = incoming
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self._rest = b""
 
     def readable(self) -> bool:
