@@ -489,3 +489,26 @@ def test_greenlets_are_refused() -> None:
         timeout=DEADLINE,
     )
     assert "Use a server with threads (gunicorn --worker-class gthread)" in done.stdout
+
+
+def test_the_status_is_there_when_the_call_returns(mounted: Any) -> None:
+    """Granian reads the status when the application returns; and an error before there is one comes
+    out of the call, where every server answers it with 500."""
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            return
+        if scope["path"] == "/a/fails":
+            raise LookupError("a fault")
+        await send({"type": "http.response.start", "status": 404, "headers": [(b"x-a", b"b")]})
+        await send(LAST)
+
+    app = mounted(application)
+    said, start_response = told()
+    body = app(environ(), start_response)
+    assert said == [("404 Not Found", [("x-a", "b")])]
+    assert b"".join(body) == b"last"
+    body.close()
+    with pytest.raises(LookupError, match="a fault"):
+        app(environ(PATH_INFO="/a/fails"), start_response)
+    assert len(said) == 1

@@ -162,3 +162,11 @@ def test_an_application_that_nobody_looked_at() -> None:
     assert unseen("auto") == Choice("wsgi", "as the app was not looked at")
     assert unseen("wsgi") == Choice("wsgi", "as --interface says")
     assert unseen("asgi") == Choice("asgi", "as --interface says")
+
+
+def test_an_extensions_websocket() -> None:
+    """What an extension routes as a WebSocket needs that extension's server, by WSGI."""
+    app = demijohn.Demijohn("extended")
+    app.add_url_rule("/socket", "socket", lambda: "", websocket=True)
+    assert choose(app) == Choice("wsgi", "as nothing in it is async")
+    assert choose(app, "wsgi").warning is None

@@ -67,7 +67,9 @@ class ASGIOnWSGI:
             "wsgi.input": _Input(environ.get("wsgi.input")),
         }
         bridge = self._bridge(exchange.run, loop=loop)
-        return _Body(exchange, bridge(plain, start_response))
+        body = _Body(exchange, bridge(plain, start_response))
+        body.begin()
+        return body
 
     def _place(self) -> tuple[Any, dict[str, Any]]:
         """The loop to serve on, and the lifespan's state."""
@@ -123,7 +125,8 @@ class _Exchange:
         self._open = open_ones
         #: What the application raised before its last byte.
         self.error: BaseException | None = None
-        self._started = False
+        #: Whether the application has said its status.
+        self.started = False
         self._read = self._broken_off = self._closed = False
         # Set when the answer is whole, and when nobody wants the rest of it.
         self._answered = asyncio.Event()
@@ -219,11 +222,11 @@ class _Exchange:
         kind = message["type"]
         if kind not in ("http.response.start", "http.response.body"):
             raise ValueError(f"{kind!r} is no message of an HTTP response.")
-        if self._answered.is_set() or self._started is (kind == "http.response.start"):
+        if self._answered.is_set() or self.started is (kind == "http.response.start"):
             raise RuntimeError(f"{kind!r} comes at the wrong time.")
         if kind == "http.response.start":
             message = {**message, "headers": sendable(message.get("headers", ()))}
-            self._started = True
+            self.started = True
         last = kind == "http.response.body" and not message.get("more_body", False)
         if not self._gone.is_set():
             await self._first(self._a2_send(message), self._gone.wait())
@@ -254,11 +257,23 @@ class _Body:
     def __init__(self, exchange: _Exchange, steps: Any) -> None:
         self._exchange = exchange
         self._steps: Any = steps
+        self._first: bytes | None = None
+
+    def begin(self) -> None:
+        """Make the first step, which tells the server the status: Granian wants it when the call
+        returns, and gunicorn answers an error with 500 until then, later with no status at all."""
+        first = next(self, None)
+        if not self._exchange.started:
+            first = next(self, None)  # a2wsgi is done: this raises what went wrong
+        self._first = first
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
+        first, self._first = self._first, None
+        if first is not None:
+            return first
         try:
             step: bytes = next(self._steps)
             return step

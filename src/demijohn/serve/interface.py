@@ -38,7 +38,7 @@ def choose(app: Any, wanted: str = "auto") -> Choice:
     two, and the other would go round it.
     """
     around_asgi, around_wsgi = _middleware(app)
-    sockets = next((rule.rule for rule in app.url_map.iter_rules() if rule.websocket), None)
+    sockets = next((rule.rule for rule in app.url_map.iter_rules() if _is_ours(rule)), None)
     no_sockets = f"The WebSocket {sockets} is not served: it needs --interface asgi."
     not_used = f"{around_wsgi}, around `wsgi_app`, is not used: put it around `asgi_app`."
     if wanted == "wsgi":
@@ -73,6 +73,11 @@ def unseen(wanted: str) -> Choice:
         return Choice("asgi", "as --interface says")
     why = "as --interface says" if wanted == "wsgi" else "as the app was not looked at"
     return Choice("wsgi", why)
+
+
+def _is_ours(rule: Any) -> bool:
+    """Whether a rule is for a WebSocket of this package's: an extension's own needs its server."""
+    return getattr(rule, "websocket_view", False)
 
 
 def _middleware(app: Any) -> tuple[str | None, str | None]:
