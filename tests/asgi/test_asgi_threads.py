@@ -14,6 +14,7 @@ import pytest
 
 from demijohn import Demijohn, abort
 from demijohn.serve.asgi import threads_of
+from demijohn.serve.threads import Limit
 
 from .asgi_kit import DEADLINE, Peer, ask, eventually, scope
 
@@ -160,3 +161,57 @@ def test_errors_of_http_take_no_thread(app: Demijohn) -> None:
 
 async def bad() -> str:
     abort(400)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_place_that_a_stopped_loop_never_hears_of(app: Demijohn, closed: bool) -> None:
+    """What waited there gives it back when it is dropped, once."""
+    loop = asyncio.new_event_loop()
+    peers = [Peer(), Peer()]
+    first, second = (
+        loop.create_task(app.asgi_app(scope(), peer.receive, peer.send)) for peer in peers
+    )
+    loop.run_until_complete(first)
+    limit = threads_of(app).calls
+    if closed:
+        loop.close()
+    assert limit.running == 1 or not peers[1].sent
+    second._log_destroy_pending = False  # type: ignore[attr-defined]
+    loop.close()
+    del second
+    gc.collect()
+    assert limit.running == 0
+    assert asyncio.run(ask(app)).data == b"x"
+    assert limit.running == 0
+
+
+def test_a_place_is_given_once() -> None:
+    """Also to one that is cancelled in the moment in which it gets it."""
+    limit = Limit(1)
+
+    async def take() -> None:
+        await _Taken(limit)
+
+    async def main() -> None:
+        await take()
+        tasks = [asyncio.ensure_future(take()) for _ in range(3)]
+        await asyncio.sleep(0)
+        limit.give()
+        tasks[0].cancel()
+        await asyncio.wait([tasks[1]])
+        assert (limit.running, tasks[2].done()) == (1, False)
+        tasks[2].cancel()
+        limit.give()
+        await asyncio.wait(tasks)
+        assert limit.running == 0
+
+    asyncio.run(asyncio.wait_for(main(), DEADLINE))
+
+
+class _Taken:
+    def __init__(self, limit: Limit) -> None:
+        self.limit = limit
+
+    def __await__(self) -> Any:
+        yield from self.limit.take(asyncio.get_running_loop())

@@ -7,7 +7,6 @@ a thread that waits for its request's next function does not count.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Generator
@@ -39,9 +38,10 @@ class Limit:
     def renew(self) -> None:
         """Nothing runs: as at the beginning, and in a forked process."""
         self.running = 0
-        self._lock = threading.Lock()
+        # Reentrant: the garbage collector may drop a request while its thread is inside.
+        self._lock = threading.RLock()
         # Loops differ: each waits with a future of its own.
-        self._waiting: deque[tuple[Any, Any]] = deque()
+        self._waiting: deque[_Waiter] = deque()
 
     def take(self, loop: Any) -> Generator[Any, Any, None]:
         """Wait for a place; a generator that a task on `loop` steps."""
@@ -49,16 +49,18 @@ class Limit:
             if self.running < self.most or getattr(_here, "works", False):
                 self.running += 1
                 return
-            future = loop.create_future()
-            self._waiting.append((loop, future))
+            waiter = _Waiter(loop, loop.create_future())
+            self._waiting.append(waiter)
         try:
-            yield from future
+            yield from waiter.future
         except BaseException:
-            with self._lock, contextlib.suppress(ValueError):
-                self._waiting.remove((loop, future))
-                raise
-            # It was given a place in the same moment.
-            if future.done() and not future.cancelled():
+            with self._lock:
+                # It may have been given a place in the same moment, and by a loop that has stopped
+                # never hear of it.
+                has_place, waiter.has_place = waiter.has_place, False
+                if waiter in self._waiting:
+                    self._waiting.remove(waiter)
+            if has_place:
                 self.give()
             raise
 
@@ -69,18 +71,32 @@ class Limit:
                 if not self._waiting or self.running > self.most:
                     self.running -= 1
                     return
-                loop, future = self._waiting.popleft()
+                waiter = self._waiting.popleft()
+                waiter.has_place = True
             try:
-                loop.call_soon_threadsafe(self._pass_on, future)
+                waiter.loop.call_soon_threadsafe(waiter.wake)
                 return
             except RuntimeError:  # its loop is closed
-                continue
+                with self._lock:
+                    had_place, waiter.has_place = waiter.has_place, False
+                if not had_place:
+                    return
 
-    def _pass_on(self, future: Any) -> None:
-        if future.done():
-            self.give()
-        else:
-            future.set_result(None)
+
+class _Waiter:
+    """One that waits for a place, on its loop."""
+
+    __slots__ = ("future", "has_place", "loop")
+
+    def __init__(self, loop: Any, future: Any) -> None:
+        self.loop = loop
+        self.future = future
+        #: Whether a place is its own now; whoever takes that away gives the place back.
+        self.has_place = False
+
+    def wake(self) -> None:
+        if not self.future.done():
+            self.future.set_result(None)
 
 
 class Worker:
@@ -148,7 +164,7 @@ class Threads:
     def _renew(self) -> None:
         # A forked process has none of its parent's threads.
         self._numbers = count(1)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # as in `Limit`
         self._free: deque[tuple[Worker, float]] = deque()
         # Of requests that keep one; the request parked longest first.
         self._kept: dict[Lease, Worker] = {}
