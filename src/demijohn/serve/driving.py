@@ -8,7 +8,6 @@ function runs on a thread the task waits outside the Context, which is so never 
 from __future__ import annotations
 
 import asyncio
-import logging
 import weakref
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
@@ -16,13 +15,11 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from ..context.cancel import error_for
-from ..context.ending import END_TIMEOUT
 from ..framework.handing import STOPPED, Ask, Call, Outside
-from ..framework.limits import end_timeout
+from .shielding import shielded
 from .threads import Lease, Limit, Threads
 
 T = TypeVar("T")
-_logger = logging.getLogger("demijohn")
 _TAKEN = Exception("An interruption that was met.")
 
 
@@ -128,7 +125,7 @@ class Work:
         # Most ends have nothing to wait for.
         if steps.begin():
             return await steps
-        return await _shielded(steps, self.ctx)
+        return await shielded(steps, steps.doing, self.ctx)
 
     @property
     def threads(self) -> Threads:
@@ -463,47 +460,6 @@ class _Visit:
         self.outcome = outcome
         if self.waiter is not None and not self.waiter.done():
             self.waiter.set_result(None)
-
-
-async def _shielded(steps: _Steps[T], ctx: Any) -> T:
-    """Await an end in a task of its own; a cancel waits for it, `END_TIMEOUT` seconds at most.
-
-    That is the setting of the application of `ctx`, if there is one.
-    """
-
-    async def end() -> T:
-        return await steps
-
-    waiting = asyncio.current_task()
-    task = asyncio.ensure_future(end())
-    cancelled: asyncio.CancelledError | None = None
-    limit = END_TIMEOUT if ctx is None else end_timeout(ctx.app)
-    loop = asyncio.get_running_loop()
-    # A cancel that has ended the work counts from here.
-    was_cancelled = waiting is not None and waiting.cancelling() > 0
-    until = loop.time() + limit if was_cancelled else None
-    try:
-        while not task.done():
-            left = None if until is None else until - loop.time()
-            if left is not None and left <= 0:
-                _logger.error(
-                    "The end of %r was not over %s s after it was cancelled, and is given up: %s",
-                    *(ctx, limit, steps.doing()),
-                )
-                task.cancel()
-                await asyncio.wait([task], timeout=1)
-                break
-            try:
-                await asyncio.wait([task], timeout=left)
-            except asyncio.CancelledError as error:
-                cancelled = error
-                until = until or loop.time() + limit
-        if cancelled is None and task.done():
-            return task.result()
-        raise cancelled or asyncio.CancelledError()
-    finally:
-        # The error's traceback leads to this frame.
-        del cancelled
 
 
 def _tell(work: weakref.ref[Work], loop: asyncio.AbstractEventLoop) -> None:
