@@ -400,3 +400,24 @@ def test_another_librarys_error_of_the_same_name(app: Demijohn) -> None:
         return f"{app_ctx.cancelled} {app_ctx.cancel_reason}"
 
     assert asyncio.run(ask(app)).data == b"False None"
+
+
+def test_a_deadline_from_above_that_a_thread_asks_for(app: Demijohn) -> None:
+    """A test's app context has a deadline, which a sync hook is the first to ask for: the loop's
+    timer is set on the loop, and the async view interrupted."""
+
+    @app.before_request
+    def ask_first() -> None:
+        assert not app_ctx.cancelled
+
+    @app.get("/")
+    async def view() -> str:
+        await asyncio.sleep(DEADLINE)
+        return "never"
+
+    async def main() -> int:
+        with app.app_context() as held:
+            held._cancel_token().limit(time.monotonic() + 0.3)
+            return (await app.async_test_client().get("/")).status_code
+
+    assert asyncio.run(asyncio.wait_for(main(), DEADLINE / 2), debug=True) == 503

@@ -215,3 +215,12 @@ class _Taken:
 
     def __await__(self) -> Any:
         yield from self.limit.take(asyncio.get_running_loop())
+
+
+@pytest.mark.parametrize("most", [0, -1, "40", None, True])
+@pytest.mark.parametrize("name", ["SYNC_THREADS", "STREAM_THREADS"])
+def test_a_limit_that_lets_nothing_run(app: Demijohn, name: str, most: Any) -> None:
+    """It is an error at the first request, and no wait for ever."""
+    app.config[name] = most
+    with pytest.raises(ValueError, match=f"{name}={most!r}"):
+        asyncio.run(ask(app))

@@ -70,8 +70,16 @@ def threads_of(app: Any) -> Threads:
     """The worker threads of an application; made at the first use, with its settings then."""
     threads: Threads | None = vars(app).get("_threads")
     if threads is None:
-        calls = app.config.get("SYNC_THREADS", SYNC_THREADS)
-        steps = app.config.get("STREAM_THREADS", STREAM_THREADS)
+        calls = _most(app, "SYNC_THREADS", SYNC_THREADS)
+        steps = _most(app, "STREAM_THREADS", STREAM_THREADS)
         threads = app._threads = Threads(calls, steps, f"{app.name}-sync")
         weakref.finalize(app, threads.close)
     return threads
+
+
+def _most(app: Any, name: str, default: int) -> int:
+    """A setting that says how many threads; `ValueError` where none could ever run."""
+    most = app.config.get(name, default)
+    if isinstance(most, int) and not isinstance(most, bool) and most > 0:
+        return most
+    raise ValueError(f"{name}={most!r}: a number above 0.")

@@ -160,7 +160,11 @@ class Work:
             self._on_begun(ctx)
 
     def _watch(self, token: Any) -> None:
-        self._set_timer(token)
+        if asyncio._get_running_loop() is self._loop:
+            self._set_timer(token)
+        elif token.deadline is not None:
+            # Of a token above it: a sync function has asked first.
+            self._loop.call_soon_threadsafe(self._set_timer, token)
         token.on_cancel(partial(_tell, weakref.ref(self), self._loop))
 
     def _set_timer(self, token: Any) -> None:

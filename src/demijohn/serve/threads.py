@@ -102,12 +102,11 @@ class _Waiter:
 class Worker:
     """One thread, and what it is to do next."""
 
-    __slots__ = ("_doing", "_job", "_wake", "busy", "gone", "name")
+    __slots__ = ("_doing", "_job", "_wake", "busy", "name")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.busy = False
-        self.gone = False
         self._job: Callable[[], object] | None = None
         self._doing: Callable[[], object] | None = None
         self._wake = threading.Semaphore(0)
@@ -122,7 +121,6 @@ class Worker:
 
     def leave(self) -> None:
         """Let the thread end."""
-        self.gone = True
         self._wake.release()
 
     def _run(self) -> None:
