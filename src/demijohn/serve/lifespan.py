@@ -7,13 +7,12 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from contextlib import ExitStack
 from contextvars import Context
 from functools import partial
 from time import monotonic
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from ..context.ending import raise_errors
 from ..context.releasing import releasing_clean
@@ -23,11 +22,11 @@ from ..framework.handing import Ask, hand, made, run
 from ..framework.limits import end_timeout
 from ..framework.sites import Site
 from .driving import Work
+from .loop_thread import LoopThread
 from .mounted_lifespan import BY_ASGI, MountedLifespans
 from .stopping import Stopping, heard, stopping_of, told_by_main_process
 from .threads import Threads
 
-T = TypeVar("T")
 _POLL = 0.1  # seconds between two questions to a main process that sends no signal
 
 
@@ -335,7 +334,7 @@ class Serving:
         self._app = app
         self._lifespan = Lifespan(app, threads)
         self._hearing = ExitStack()
-        self._thread: _LoopThread | None = None
+        self._thread: LoopThread | None = None
         #: The loop on which the application is served, within the block.
         self.loop: Any = None
 
@@ -352,13 +351,13 @@ class Serving:
         self._raise(errors)
 
     def __enter__(self) -> Self:
-        self._thread = thread = _LoopThread()
+        self._thread = thread = LoopThread("demijohn-serving")
         self.loop = thread.loop
         with self._hear() as hearing:
             try:
                 thread.run(self._lifespan.start())
             except BaseException:
-                thread.end()
+                thread.stop()
                 raise
             self._hearing = hearing.pop_all()
         return self
@@ -370,7 +369,7 @@ class Serving:
             try:
                 errors = thread.run(self._lifespan.stop())
             finally:
-                thread.end()
+                thread.stop()
         self._raise(errors)
 
     def _hear(self) -> ExitStack:
@@ -386,35 +385,3 @@ class Serving:
         finally:
             # The errors' tracebacks lead to this frame.
             del errors
-
-
-class _LoopThread:
-    """An event loop that runs in a thread."""
-
-    def __init__(self) -> None:
-        ready = threading.Event()
-        self._runner = asyncio.Runner()
-        self._thread = threading.Thread(
-            target=self._run, args=(ready,), name="demijohn-serving", daemon=True
-        )
-        # In an empty Context on every CPython.
-        Context().run(self._thread.start)
-        ready.wait()
-
-    def _run(self, ready: threading.Event) -> None:
-        with self._runner as runner:
-            self.loop = runner.get_loop()
-            self._over = asyncio.Event()
-            self.loop.call_soon(ready.set)
-            runner.run(self._wait())
-
-    async def _wait(self) -> None:
-        await self._over.wait()
-
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine there; what it returns or raises."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
-
-    def end(self) -> None:
-        self.loop.call_soon_threadsafe(self._over.set)
-        self._thread.join()

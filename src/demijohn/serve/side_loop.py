@@ -13,12 +13,10 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
-from contextvars import Context
-from typing import Any, TypeVar
+from typing import Any
 
 from ..context.ending import END_TIMEOUT
-
-T = TypeVar("T")
+from .loop_thread import LoopThread
 
 
 class SideLoop:
@@ -63,9 +61,9 @@ class SideLoop:
                 _refuse_greenlets()
                 running = _Running()
                 try:
-                    running.call(self._begin())
+                    running.run(self._begin())
                 except BaseException:
-                    running.stop()
+                    running.stop(2 * END_TIMEOUT)
                     raise
                 self._running = running
                 if not self._at_exit:
@@ -81,41 +79,17 @@ class SideLoop:
                 return
             self._running = None
             try:
-                running.call(asyncio.wait_for(self._end(), END_TIMEOUT))
+                running.run(asyncio.wait_for(self._end(), END_TIMEOUT))
             finally:
-                running.stop()
+                running.stop(2 * END_TIMEOUT)
 
 
-class _Running:
-    """A started thread and its loop."""
+class _Running(LoopThread):
+    """The loop of this process."""
 
     def __init__(self) -> None:
         self.process = os.getpid()
-        self.loop: Any = None
-        self._stop: Any = None
-        ready = threading.Event()
-        # In an empty Context: tasks of the loop would inherit that of the request that came first.
-        thread = threading.Thread(
-            target=lambda: asyncio.run(self._main(ready)), name="demijohn-mount", daemon=True
-        )
-        Context().run(thread.start)
-        self._thread = thread
-        ready.wait()
-
-    async def _main(self, ready: threading.Event) -> None:
-        self.loop = asyncio.get_running_loop()
-        self._stop = asyncio.Event()
-        ready.set()
-        await self._stop.wait()
-
-    def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Await a coroutine on the loop, from another thread."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
-
-    def stop(self) -> None:
-        """Cancel what is left on the loop and end the thread."""
-        self.loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(2 * END_TIMEOUT)
+        super().__init__("demijohn-mount")
 
 
 def _refuse_greenlets() -> None:

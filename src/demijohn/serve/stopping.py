@@ -82,6 +82,10 @@ class Stopping:
             mounted.begin(reason)
         return True
 
+    def is_awaited(self) -> bool:
+        """Whether something of `open` is not over yet, here or in what is mounted."""
+        return bool(self.open) or any(mounted.is_awaited() for mounted in self.mounted)
+
     def renew(self) -> None:
         """The application is served anew: it has not begun to stop."""
         with self._lock:

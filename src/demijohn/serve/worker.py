@@ -159,7 +159,7 @@ class ASGIWorker(Worker):
         until = loop.time() + CLOSING
 
         def look() -> None:
-            if stopping.open and loop.time() < until:
+            if stopping.is_awaited() and loop.time() < until:
                 loop.call_later(0.01, look)
             else:
                 stop()
@@ -198,9 +198,8 @@ class InTime:
     def __init__(self, app: Any, patience: float) -> None:
         self._app = app
         self._stopping = stopping_of(app)
-        # The ends of requests, and what ends with the application, may take `END_TIMEOUT` each.
         self._patience = patience
-        self._left = max(patience - 2 * end_timeout(app), patience / 2)
+        self._left = time_before_cut(app, patience)
         self._grace = min(1.0, self._left / 4)
         self._tasks: set[Any] = set()
         self._late: Any = None

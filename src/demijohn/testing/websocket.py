@@ -8,13 +8,13 @@ them. The contexts of the test are not seen by the application, nor the other wa
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from contextvars import Context
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ..http.websocket import NORMAL, WebSocketDisconnected
+from ..serve.loop_thread import LoopThread
 from .asgi_scope import connection_scope
 
 if TYPE_CHECKING:
@@ -238,16 +238,12 @@ class WebSocketSession:
         self._session = session
 
     def __enter__(self) -> Self:
-        self._ready = threading.Event()
-        self._thread = threading.Thread(
-            target=asyncio.run, args=(self._serve(),), name="demijohn-websocket-test"
-        )
-        self._thread.start()
-        self._ready.wait()
+        self._thread = LoopThread("demijohn-websocket-test")
+        self._run = self._thread.run
         try:
             self._run(self._session.__aenter__())
         except BaseException:
-            self._stop()
+            self._thread.stop()
             raise
         return self
 
@@ -260,20 +256,7 @@ class WebSocketSession:
         try:
             self._run(self._session.__aexit__(exc_type, error, traceback))
         finally:
-            self._stop()
-
-    async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._stopped = asyncio.Event()
-        self._ready.set()
-        await self._stopped.wait()
-
-    def _run(self, call: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(call, self._loop).result()
-
-    def _stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._stopped.set)
-        self._thread.join()
+            self._thread.stop()
 
     @property
     def subprotocol(self) -> str | None:
