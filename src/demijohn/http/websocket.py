@@ -238,7 +238,8 @@ class WebSocket(Request):
         It runs in a child of the connection's context: its own `g` with the values declared to
         carry, its own resources, closed at the end of the block, its own outcome. When the client
         leaves, or the connection is cancelled, the view goes on to the end of the block. `deadline`
-        is how many seconds it may take, if the connection has no less.
+        is how many seconds it may take, if the connection has no less: then it is interrupted where
+        it waits, and `DeadlineExceeded` comes out of the block.
         """
         return self._wire.message_context(deadline)
 

@@ -14,6 +14,7 @@ from contextvars import Context, copy_context
 from time import monotonic
 from typing import Any
 
+from ..context.errors import DeadlineExceeded
 from ..framework.children import child_context
 from ..framework.globals import current_app_ctx, current_request_ctx
 from ..framework.pipeline import Raised
@@ -158,7 +159,7 @@ class Connection:
         if work is not None:
             work.hold()
         try:
-            async with child_context(deadline):
+            async with child_context(deadline), _in_time(deadline):
                 yield
         finally:
             if work is not None:
@@ -297,6 +298,21 @@ class Connection:
                 # The view knows by this: what it awaits after it is its own affair.
                 self._work.spare()
             raise WebSocketDisconnected(*self.closed, self)
+
+
+@asynccontextmanager
+async def _in_time(deadline: float | None) -> AsyncIterator[None]:
+    """Interrupt the block when the time of the current context is over, where it has a `deadline`
+    of its own: `DeadlineExceeded`."""
+    limit = None if deadline is None else current_app_ctx().remaining()
+    block = asyncio.timeout(limit)
+    try:
+        async with block:
+            yield
+    except TimeoutError as error:
+        if block.expired() and not isinstance(error, DeadlineExceeded):
+            raise DeadlineExceeded() from error
+        raise
 
 
 def _encoded(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:

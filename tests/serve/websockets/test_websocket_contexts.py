@@ -344,6 +344,34 @@ def test_a_deadline_of_a_message() -> None:
     assert talk(app, "/").close == (1000, "")
 
 
+def test_a_message_that_takes_too_long() -> None:
+    """The deadline of a message interrupts what its block waits for, and nothing else."""
+    app = make_app()
+    outcomes: list[str] = []
+
+    @app.teardown_appcontext
+    def teardown(error: BaseException | None) -> None:
+        outcomes.append(app_ctx.outcome)
+
+    @app.websocket("/")
+    async def view() -> None:
+        for _ in range(2):
+            message = await websocket.receive()
+            try:
+                async with websocket.message_context(deadline=0.01):
+                    if message == "own":
+                        raise TimeoutError(message)
+                    await asyncio.Event().wait()
+            except TimeoutError as error:
+                await websocket.send(type(error).__name__)
+
+    assert talk(app, "/", "long", "own").messages == [
+        "DeadlineExceeded",
+        "TimeoutError",
+    ]
+    assert outcomes == ["deadline", "error", "ok"]
+
+
 def test_messages_in_tasks() -> None:
     """Message contexts work in several tasks of one connection at once."""
     app = make_logged_app()
