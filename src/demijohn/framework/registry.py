@@ -41,7 +41,8 @@ def add_url_rule(
     function's attribute, then the config's `PROVIDE_AUTOMATIC_OPTIONS`) or an explicit
     `OPTIONS` among the methods says otherwise.
 
-    `websocket_view` is said by `add_websocket`.
+    `websocket_view` is said by `add_websocket`. An endpoint is a WebSocket's or one of requests,
+    `ValueError` otherwise: it says which hooks run, and those of the one would guard the other.
 
     `deadline` (seconds, None for no limit) and `on_disconnect` ("continue" or "cancel") are kept on
     the rule: see `limits`.
@@ -55,6 +56,8 @@ def add_url_rule(
     options["endpoint"] = endpoint
     limited = limits.take_options(options)
     is_websocket = options.pop("websocket_view", False)
+    if view_func is None or app.view_functions.get(endpoint, view_func) == view_func:
+        _check_kind(app, endpoint, is_websocket)
     if is_websocket:
         options["websocket"] = True
     methods = _methods(options.pop("methods", None), view_func)
@@ -77,6 +80,19 @@ def add_url_rule(
     app.url_map.add(rule_object)
     if view_func is not None:
         _map_endpoint(app, endpoint, view_func)
+
+
+def _check_kind(app: App, endpoint: str, is_websocket: bool) -> None:
+    sockets = app._websocket_endpoints
+    mixed = endpoint in sockets
+    if is_websocket:
+        mixed = not mixed and any(rule.endpoint == endpoint for rule in app.url_map.iter_rules())
+    if mixed:
+        one, other = ("requests", "WebSockets") if is_websocket else ("WebSockets", "requests")
+        raise ValueError(
+            f"The endpoint {endpoint!r} is for {one} already: give the rule for {other} another"
+            ' one, by `endpoint="..."`. The hooks that run go by the endpoint.'
+        )
 
 
 def _declare_websocket(app: App, rule: Any) -> None:

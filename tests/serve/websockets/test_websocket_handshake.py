@@ -420,3 +420,28 @@ def test_other_routes_do_not_change() -> None:
     assert client.get("/user/x").status_code == 404
     assert talk(app, "/both").close == (1000, "")
     assert log == ["WRONG"] * 2  # those of the one WebSocket
+
+
+@pytest.mark.parametrize("first", ["websocket", "get"])
+def test_an_endpoint_is_of_one_kind(first: str) -> None:
+    """A function may be the view of a WebSocket and of requests under two endpoints only: under one
+    the hooks of WebSockets would stand in for those that guard requests."""
+    app = make_app()
+
+    @app.before_request
+    def guard() -> None:
+        abort(401)
+
+    async def view() -> str:
+        if has_websocket_context():
+            await websocket.accept()
+        return "secret"
+
+    second = {"websocket": "get", "get": "websocket"}[first]
+    getattr(app, first)(f"/{first}")(view)
+    with pytest.raises(ValueError, match="by `endpoint="):
+        getattr(app, second)(f"/{second}")(view)
+    getattr(app, second)(f"/{second}", endpoint="second")(view)
+    app.add_websocket("/more", "view" if first == "websocket" else "second", view)
+    assert app.test_client().get("/get").status_code == 401
+    assert talk(app, "/websocket").close == talk(app, "/more").close == (1000, "")
