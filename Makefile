@@ -32,7 +32,7 @@ test: dev
 	@sh tools/test $(ARGS)
 
 servers: dev
-	@$(PY) -m pytest -n 2 --dist loadgroup -q -m servers $(ARGS)
+	@$(PY) -m pytest -n 4 --dist loadgroup -q -m servers $(ARGS)
 
 check: dev
 	@sh tools/check

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import sys
 import tracemalloc
@@ -54,6 +55,29 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items if item.get_closest_marker("wsgi_only")]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if not item.get_closest_marker("wsgi_only")]
+
+
+@pytest.fixture(autouse=True)
+def same_loggers() -> Iterator[None]:
+    """Put loggers back as they were: applications of one name have one logger."""
+    known = logging.root.manager.loggerDict
+
+    def state() -> dict[str, tuple[bool, bool, int, list[logging.Handler]]]:
+        return {
+            name: (logger.disabled, logger.propagate, logger.level, list(logger.handlers))
+            for name, logger in list(known.items())
+            if isinstance(logger, logging.Logger)
+        }
+
+    before = state()
+    yield
+    for name, found in state().items():
+        wanted = before.get(name, (False, True, logging.NOTSET, []))
+        if found != wanted:
+            logger = logging.getLogger(name)
+            logger.disabled, logger.propagate = wanted[:2]
+            logger.setLevel(wanted[2])
+            logger.handlers[:] = wanted[3]
 
 
 @pytest.fixture(autouse=True)

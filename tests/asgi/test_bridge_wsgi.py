@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,10 @@ def mounted() -> Iterator[Callable[[Any], Demijohn]]:
     yield mount
     for app in apps:
         app.close()
-    assert threading.active_count() <= before
+    until = time.monotonic() + DEADLINE
+    while threading.active_count() > before and time.monotonic() < until:
+        time.sleep(0.001)
+    assert threading.active_count() <= before, threading.enumerate()
 
 
 def told() -> tuple[list[Any], Callable[..., Any]]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -75,6 +76,10 @@ def test_a_seeded_fault_is_found(fault: Fault, monkeypatch: pytest.MonkeyPatch) 
         # Flaky, because some of it is left where the next program finds it.
         with pytest.raises((AssertionError, Flaky)):
             run(ContextMachine, 400, 50, shrink=False)
+        # The last program's applications: their loggers' handlers know them.
+        for logger in list(logging.root.manager.loggerDict.values()):
+            if isinstance(logger, logging.Logger):
+                logger.handlers.clear()
         gc.collect()
 
     # What is left current is not left to the next test.
