@@ -69,8 +69,9 @@ def same_loggers() -> Iterator[None]:
             if isinstance(logger, logging.Logger)
         }
 
-    before = state()
+    before, level = state(), logging.root.level
     yield
+    logging.root.setLevel(level)
     for name, found in state().items():
         wanted = before.get(name, (False, True, logging.NOTSET, []))
         if found != wanted:

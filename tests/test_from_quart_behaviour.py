@@ -190,6 +190,17 @@ def _(shop: Shop) -> None:
     assert log == ["body", "end"]
 
 
+@behaves("one function and endpoint for a WebSocket and for requests")
+def _(shop: Shop) -> None:
+    async def both() -> str:
+        return "x"
+
+    shop.app.get("/both")(both)
+    with pytest.raises(ValueError, match="WebSocket"):
+        shop.app.websocket("/both/ws")(both)
+    shop.app.websocket("/both/ws", endpoint="both_ws")(both)
+
+
 @behaves("a client closes a WebSocket", "`request` in a WebSocket's view")
 def _(shop: Shop) -> None:
     log: list[str] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -58,8 +59,13 @@ def calls_another() -> Any:
 
 @pytest.fixture(scope="module")
 def worker() -> Iterator[None]:
-    with start_worker(queue, perform_ping_check=False, pool="solo"):
-        yield
+    level = logging.root.level
+    try:
+        # Celery's worker sets the root logger's level, and leaves it so.
+        with start_worker(queue, perform_ping_check=False, pool="solo"):
+            yield
+    finally:
+        logging.root.setLevel(level)
 
 
 @pytest.fixture(autouse=True)
