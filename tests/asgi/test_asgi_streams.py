@@ -166,6 +166,34 @@ def test_a_client_that_leaves_an_idle_stream(app: Demijohn, log: list[Any]) -> N
     assert log == [("cancelled", "/"), "cleaned", ("end", "NoneType", "disconnected")]
 
 
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_client_that_has_all_of_it_may_leave(
+    app: Demijohn, log: list[Any], announced: bool
+) -> None:
+    """A server may say that the client has left as soon as it has all that was announced: then the
+    body was whole. Without a length nobody knows, and the client has left."""
+
+    @app.get("/")
+    async def view() -> Any:
+        async def parts() -> AsyncIterator[str]:
+            yield "all "
+            yield "of it"
+            for _ in range(10):
+                await asyncio.sleep(0)
+            log.append("went on")
+
+        return Response(parts(), headers={"Content-Length": "9"} if announced else None)
+
+    async def main() -> None:
+        peer = Peer()
+        peer.on_send = lambda message: peer.leave() if message.get("body") == b"of it" else None
+        await serve(app, peer)
+
+    asyncio.run(main())
+    went_on = ["went on", ("end", "NoneType", "ok")]
+    assert log == (went_on if announced else [("end", "NoneType", "disconnected")])
+
+
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_a_client_that_leaves_a_busy_stream(app: Demijohn, log: list[Any], kind: str) -> None:
     """A generator that is always ready makes at most one more part, and is closed."""

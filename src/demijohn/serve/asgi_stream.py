@@ -47,6 +47,8 @@ class Stream:
         self.cut: str | None = None
         self._over = False
         self._sent = b""
+        # How many bytes are still to be sent, where the headers say how many there are.
+        self._to_come: int | None = None
         # The task that waits for the server to take a part, and whether that was cut short.
         self._sending: asyncio.Task[Any] | None = None
         self._stuck = False
@@ -124,6 +126,9 @@ class Stream:
     async def _send_parts(self, status: str, headers: Iterable[tuple[str, str]]) -> None:
         limit = None if self._is_async else self._work.threads.steps
         step = self._async_step if self._is_async else self._sync_step
+        for name, value in headers:
+            if name.lower() == "content-length" and value.isdecimal():
+                self._to_come = int(value)
         try:
             await self._exchange.start(status, headers)
             while self.cut is None:
@@ -145,6 +150,8 @@ class Stream:
         gunicorn a `send` that waits for one goes on waiting when it has left."""
         task = asyncio.current_task()
         assert task is not None
+        if self._to_come is not None:
+            self._to_come -= len(part)
         self._sending, before = task, task.cancelling()
         try:
             await self._exchange.send(part, True)
@@ -211,8 +218,12 @@ class Stream:
         self.tell("disconnect")
 
     def tell(self, why: str) -> None:
-        """The body is to end before its end: "disconnect" or "shutdown". On the loop."""
-        if self.cut is None:
+        """The body is to end before its end: "disconnect" or "shutdown". On the loop.
+
+        A client that has all that was announced may leave: so Granian tells of the answer's end.
+        """
+        has_all = self._to_come is not None and self._to_come <= 0
+        if self.cut is None and not (why == "disconnect" and has_all):
             self.cut = why
             if self._sending is not None:
                 patience = PATIENCE if why == SHUTDOWN else 0
