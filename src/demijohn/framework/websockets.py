@@ -135,6 +135,8 @@ async def converse(app: Any, environ: WSGIEnvironment, connection: Any) -> Farew
             else:
                 answer = await steps.handle_exception(ctx, app, error)
         if answer is not None:
+            if hasattr(answer.response, "__aiter__"):
+                answer.response = [part async for part in answer.response]
             farewell.answer = await hand(_whole, answer, environ)
     except BaseException as error:
         farewell.answer = Raised(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
@@ -211,6 +212,11 @@ def test_a_before_hook_refuses() -> None:
     assert wire.headers()["set-cookie"].startswith("session=")
 
 
+async def _parts() -> AsyncIterator[str]:
+    yield "in "
+    yield "parts"
+
+
 def test_error_handlers_answer_before_the_accept() -> None:
     """An abort, an error with a handler and an error without one are answered as in other views."""
     app = make_app()
@@ -239,6 +245,8 @@ def test_error_handlers_answer_before_the_accept() -> None:
             raise Full
         if kind == "answer":
             return "no", 409
+        if kind == "parts":
+            return (part async for part in _parts()), 409
         if kind == "fail":
             raise LookupError("a fault")
         return None
@@ -246,12 +254,13 @@ def test_error_handlers_answer_before_the_accept() -> None:
     assert talk(app, "/abort").denial == (403, b"handled")
     assert talk(app, "/full").denial == (503, b"full")
     assert talk(app, "/answer").denial == (409, b"no")
-    assert log == ["NoneType"] * 3
+    assert talk(app, "/parts").denial == (409, b"in parts")
+    assert log == ["NoneType"] * 4
     for kind in ("fail", "nothing"):
         wire = talk(app, f"/{kind}")
         assert wire.denial is not None
         assert wire.denial[0] == 500
-    assert log[3:] == ["LookupError", "TypeError"]
+    assert log[4:] == ["LookupError", "TypeError"]
 
 
 def test_an_unhandled_error_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
