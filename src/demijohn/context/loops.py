@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import copy_context
-from typing import Any
+from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
 from .ending import END_TIMEOUT, Steps, raise_errors
@@ -17,6 +17,9 @@ from .errors import ContextWarning
 
 guards: WeakKeyDictionary[Any, threading.Lock] = WeakKeyDictionary()
 """Event loop -> the lock held by whoever runs it, for loops that several threads may run."""
+
+
+Make: TypeAlias = Callable[[Any, Callable[[], Any]], Awaitable[Any]]
 
 
 def drive(steps: Steps) -> list[BaseException]:
@@ -41,21 +44,19 @@ def drive(steps: Steps) -> list[BaseException]:
         reply = loop = call = None
 
 
-async def drive_async(steps: Steps) -> list[BaseException]:
-    """The same from a coroutine: what belongs to the running loop is awaited."""
-    import asyncio
+async def drive_async(steps: Steps, make: Make | None = None) -> list[BaseException]:
+    """The same from a coroutine: what belongs to the running loop is awaited.
 
-    running = asyncio.get_running_loop()
+    `make(loop, call)` makes each call where another way than that is wanted.
+    """
+    make = make or _make
     reply: Any = None
     loop = call = None
     try:
         while True:
             loop, call = steps.send(reply)
             try:
-                if loop is running:
-                    reply = (True, await call())
-                else:
-                    reply = (True, call() if loop is None else run_on(loop, call))
+                reply = (True, await make(loop, call))
             except BaseException as error:
                 reply = (False, error)
     except StopIteration as stop:
@@ -66,6 +67,12 @@ async def drive_async(steps: Steps) -> list[BaseException]:
             del errors
     finally:
         reply = loop = call = None
+
+
+async def _make(loop: Any, call: Callable[[], Any]) -> Any:
+    if loop is None:
+        return call()
+    return await call() if is_running(loop) else run_on(loop, call)
 
 
 def raise_in_task(errors: list[BaseException], what: str) -> None:

@@ -18,7 +18,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from ..context.cancel import is_of_a_task
 from ..context.ending import Steps
 from ..context.errors import Cancelled, DeadlineExceeded
-from ..context.loops import run_on
+from ..context.loops import drive_async, is_running, run_on
 from ..context.opening import Opened
 from ..context.releasing import releasing_clean
 from ..context.unit import closing
@@ -266,30 +266,16 @@ async def made(steps: Steps) -> list[BaseException]:
 
     What was opened on the loop's own thread is closed there: a sqlite3 connection asks for that.
     """
-    reply: Any = None
-    loop = call = None
-    try:
-        while True:
-            loop, call = steps.send(reply)
-            try:
-                if loop is None:
-                    here = await Ask(partial(_was_opened_here, call))
-                    reply = (True, call() if here else await hand(call))
-                elif await Ask(partial(_is_ours, loop)):
-                    reply = (True, await call())
-                else:
-                    reply = (True, await hand(run_on, loop, call))
-            except BaseException as error:
-                reply = (False, error)
-    except StopIteration as stop:
-        errors: list[BaseException] = stop.value
-        try:
-            return errors
-        finally:
-            # The errors' tracebacks lead to this frame.
-            del errors
-    finally:
-        reply = loop = call = None
+    return await drive_async(steps, _make)
+
+
+async def _make(loop: Any, call: Callable[[], Any]) -> Any:
+    if loop is None:
+        here = await Ask(partial(_was_opened_here, call))
+        return call() if here else await hand(call)
+    if await Ask(partial(_is_ours, loop)):
+        return await call()
+    return await hand(run_on, loop, call)
 
 
 def _was_opened_here(call: Any, driver: Any) -> bool:
@@ -299,4 +285,4 @@ def _was_opened_here(call: Any, driver: Any) -> bool:
 
 def _is_ours(loop: Any, driver: Any) -> bool:
     # Asked by an order: then this thread is the loop's.
-    return sys.modules["asyncio"]._get_running_loop() is loop
+    return is_running(loop)

@@ -182,14 +182,18 @@ class WebSocket(Request):
         message = await self.receive()
         if isinstance(message, str):
             return message
-        raise WebSocketBadMessage("A message of bytes came where text was wanted.", 1003)
+        raise WebSocketBadMessage(
+            "A message of bytes came where text was wanted.", UNSUPPORTED_DATA
+        )
 
     async def receive_bytes(self) -> bytes:
         """The next message; raises `WebSocketBadMessage` (1003) where it is text."""
         message = await self.receive()
         if isinstance(message, bytes):
             return message
-        raise WebSocketBadMessage("A message of text came where bytes were wanted.", 1003)
+        raise WebSocketBadMessage(
+            "A message of text came where bytes were wanted.", UNSUPPORTED_DATA
+        )
 
     async def receive_json(self) -> t.Any:
         """What the next message, text or bytes, is in JSON, by the application's provider.
@@ -200,7 +204,7 @@ class WebSocket(Request):
         try:
             return self.json_module.loads(message)
         except (ValueError, RecursionError) as error:
-            raise WebSocketBadMessage("A message came that is not JSON.", 1007) from error
+            raise WebSocketBadMessage("A message came that is not JSON.", INVALID_DATA) from error
 
     async def send(self, data: Message | bytearray | memoryview) -> None:
         """Send a message: text for `str`, else bytes. Waits while the client does not read."""

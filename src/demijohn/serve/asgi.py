@@ -14,12 +14,8 @@ from .asgi_http import serve_http
 from .guesses import refuse_rsgi, refuse_wsgi
 from .lifespan import serve_lifespan
 from .mounts import serve_mounted
-from .threads import Threads
+from .threads import STREAM_THREADS, SYNC_THREADS, Threads, most
 from .websocket import serve_websocket
-
-SYNC_THREADS, STREAM_THREADS = 40, 1000
-"""How many sync functions, and steps of sync bodies, run at once; unless the configuration says
-otherwise under these names."""
 
 
 class ASGIApp:
@@ -70,16 +66,7 @@ def threads_of(app: Any) -> Threads:
     """The worker threads of an application; made at the first use, with its settings then."""
     threads: Threads | None = vars(app).get("_threads")
     if threads is None:
-        calls = _most(app, "SYNC_THREADS", SYNC_THREADS)
-        steps = _most(app, "STREAM_THREADS", STREAM_THREADS)
+        calls, steps = most(app, SYNC_THREADS), most(app, STREAM_THREADS)
         threads = app._threads = Threads(calls, steps, f"{app.name}-sync")
         weakref.finalize(app, threads.close)
     return threads
-
-
-def _most(app: Any, name: str, default: int) -> int:
-    """A setting that says how many threads; `ValueError` where none could ever run."""
-    most = app.config.get(name, default)
-    if isinstance(most, int) and not isinstance(most, bool) and most > 0:
-        return most
-    raise ValueError(f"{name}={most!r}: a number above 0.")

@@ -19,7 +19,7 @@ from ..context.ending import END_TIMEOUT
 from .asgi_environ import environ_of
 from .bridging import need_a2wsgi, one_length, sendable
 from .mounted import Mount
-from .threads import Limit, Threads
+from .threads import SYNC_THREADS, Limit, Threads, most
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -37,9 +37,8 @@ class WSGIOnASGI:
     """
 
     def __init__(self, mount: Mount, app: Any) -> None:
-        most = app.config.get("SYNC_THREADS", 40)
         self._app: WSGIApplication = mount.app
-        self._threads = Threads(most, 0, f"{app.name}{mount.prefix}")
+        self._threads = Threads(most(app, SYNC_THREADS), 0, f"{app.name}{mount.prefix}")
         # The queue holds nothing back: a thread that waits there could not be told to stop.
         self._bridge = need_a2wsgi(mount, "ASGI").WSGIMiddleware(_called, 1, 0)
         self._bridge.executor = _Executor(self._threads)

@@ -212,16 +212,13 @@ class Work:
         error, self._interruption = self._interruption, _TAKEN
         return None if task.uncancel() > before else error
 
-    def _wants_to_interrupt(self) -> bool:
-        """Whether an interruption waits for an async function to await something."""
-        if self._interruption is None or self._cancelling != -1 or self._held:
-            return False
-        if self._task is None:
-            return False
-        self._cancelling = self._task.cancelling()
-        # As `asyncio.timeout` counts: each interruption is one cancel, and taken back once.
-        self._task.cancel()
-        return True
+    def _interrupt_if_pending(self) -> None:
+        """Make the interruption that waits for an async function to await something, if any."""
+        task = self._task
+        if self._interruption is not None and self._cancelling == -1 and task and not self._held:
+            # As `asyncio.timeout` counts: each interruption is one cancel, and taken back once.
+            self._cancelling = task.cancelling()
+            task.cancel()
 
     def is_current(self) -> bool:
         """Whether the calling code is that of the coroutine, and not a task that it started."""
@@ -311,7 +308,7 @@ class _Steps(Generic[T]):
                 elif kind is Ask:
                     reply = order.question(work)
                 else:
-                    work._wants_to_interrupt()
+                    work._interrupt_if_pending()
                     work._awaiting = True
                     try:
                         if kind is Outside:

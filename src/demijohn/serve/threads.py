@@ -17,11 +17,24 @@ from typing import Any
 
 from ..context.forks import in_forked
 
+SYNC_THREADS, STREAM_THREADS = "SYNC_THREADS", "STREAM_THREADS"
+"""The keys of how many sync functions, and steps of sync bodies, run at once."""
+
+_DEFAULTS = {SYNC_THREADS: 40, STREAM_THREADS: 1000}
+
 IDLE = 10.0
 """Seconds after which a thread that nobody took ends."""
 
 
 _here = threading.local()  # .works: this is the thread of a `Worker`
+
+
+def most(app: Any, key: str) -> int:
+    """How many threads the configuration allows; `ValueError` where none could ever run."""
+    found = app.config.get(key, _DEFAULTS[key])
+    if isinstance(found, int) and not isinstance(found, bool) and found > 0:
+        return found
+    raise ValueError(f"{key}={found!r}: a number above 0.")
 
 
 class Limit:
