@@ -72,6 +72,44 @@ def run(seed: int, seconds: float, *names: str) -> dict[str, object]:
     }
 
 
+def run_alone(
+    seed: int, seconds: float, columns: dict[str, int], limits: dict[str, float]
+) -> dict[str, object]:
+    """Run these cells so many times under every ASGI server, one at a time, and judge the times.
+
+    `limits` has, for what the cells measure, the milliseconds that 99 of 100 may take. Raises
+    `SoakFailure` for a cell that fails, for one over its limit, and when the time is over.
+    """
+    cells, rows, _ = table()
+    end = monotonic() + seconds
+    random = Random(seed)
+    names = [name for name, row in rows.ROWS.items() if row.edge == "ASGI"]
+    for name in random.sample(names, len(names)):
+        with TemporaryDirectory() as folder:
+            bench = rows.Bench(rows.ROWS[name], Path(folder))
+            try:
+                for column, times in columns.items():
+                    for _ in range(times):
+                        if monotonic() > end:
+                            raise SoakFailure(f"{name}, {column}: not done in {seconds:g} s")
+                        cells.COLUMNS[column].run(bench)
+            except AssertionError:
+                raise SoakFailure(f"{name}, {column}:\n{traceback.format_exc()}") from None
+            finally:
+                bench.close()
+    found = milliseconds(
+        {what: times for what, times in cells.TIMES.items() if what.endswith(tuple(limits))}
+    )
+    slow = {
+        what: figures["p99"]
+        for what, figures in found.items()
+        if any(what.endswith(measured) and figures["p99"] > limits[measured] for measured in limits)
+    }
+    if slow:
+        raise SoakFailure(f"over the limit, in milliseconds: {slow}; of {found}")
+    return {"rows": names, "times": columns, "limits": limits, "milliseconds": found}
+
+
 class Order:
     """The cells of a row, each `TIMES` times, every round in another order; for several threads."""
 

@@ -11,7 +11,7 @@ from servers.clients import ask
 from .cells import Bench, cell, left_over, lines, opened, took, wait_ended
 from .cells_stops import InFlight
 
-IDLE_STREAMS = 50
+IDLE_STREAMS = 500
 SYNC_THREADS = 4  # of the site
 AFTER = [True, True, ["inner", "outer", "task", "thread", "twice"]]
 
