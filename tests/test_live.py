@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import flask
@@ -109,8 +109,12 @@ def test_there_are_enough_changes() -> None:
 # -- planted faults: what the cases must find -----------------------------------------------------
 
 
-def first_overrides(plans: Plans, app: Any) -> Any:
-    return plans.overrides
+_look = Plans._look
+
+
+def look_at_no_class(plans: Plans, app: Any) -> None:
+    _look(plans, app)
+    plans._leaf_dict, plans._leaf_size, plans._class_dicts = MappingProxyType({}), 0, []
 
 
 def nothing(*args: Any) -> None: ...
@@ -119,8 +123,8 @@ def nothing(*args: Any) -> None: ...
 FAULTS: dict[str, tuple[type, str, Any, tuple[str, ...]]] = {
     "class not looked at again": (
         Plans,
-        "current",
-        first_overrides,
+        "_look",
+        look_at_no_class,
         ("class full_dispatch_request", "class dispatch_request"),
     ),
     "instance not looked at again": (

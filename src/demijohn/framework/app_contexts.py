@@ -16,6 +16,7 @@ from ..context.namespace import Namespace
 from ..context.proxy import UNMADE
 from ..context.scope import Scope
 from ..context.stack import Context
+from ..http.watch import Watched
 from . import ends
 from .carrying import INSTEAD, carrier_of
 from .globals import (
@@ -25,7 +26,7 @@ from .globals import (
     reset_app_ctx,
     set_app_ctx,
 )
-from .plan import is_async
+from .plan import holds, is_async
 from .signals import appcontext_popped, appcontext_pushed, appcontext_tearing_down
 from .sites import Site
 
@@ -46,7 +47,7 @@ class _AppCtxGlobals(Namespace):
         return object.__repr__(self)
 
 
-class AppContext(Context, stack=app_stack):
+class AppContext(Context, stack=app_stack, metaclass=Watched):
     """A unit of work of one application: `current_app` and `g` belong to it.
 
     Made by `app.app_context()`, or by a request that finds none of its application.
@@ -266,6 +267,9 @@ class AppContext(Context, stack=app_stack):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.app.name}>"
+
+
+holds(AppContext, "__init__")
 
 
 def nest(app: Any, policy: str) -> AppContext:

@@ -18,6 +18,7 @@ from ..context.proxy import UNMADE
 from ..context.scope import Scope
 from ..context.stack import Context
 from ..http.request import fill
+from ..http.watch import Watched
 from . import ends, limits
 from .app_contexts import AppContext, name_edge
 from .carrying import INSTEAD
@@ -31,6 +32,7 @@ from .globals import (
     set_app_ctx,
     set_request_ctx,
 )
+from .plan import holds
 from .session_access import SessionSource, freeze, guarded, open_for, session_read_only
 from .signals import (
     appcontext_pushed,
@@ -57,7 +59,7 @@ def new_request(app: Any, environ: WSGIEnvironment, overrides: Any) -> Any:
     return request
 
 
-class RequestContext(Context, stack=request_stack):
+class RequestContext(Context, stack=request_stack, metaclass=Watched):
     """A request's unit of work: `request` and `session` belong to it, and it brings an app context.
 
     Made by an edge for each request, and by `app.request_context` and `app.test_request_context`.
@@ -426,3 +428,6 @@ class RequestContext(Context, stack=request_stack):
         except HTTPException:  # a host that is not trusted
             url = request.path
         return f"<{type(self).__name__} {url!r} [{request.method}] of {self.app.name}>"
+
+
+holds(RequestContext, "__init__", "_begin_at_edge", "match_request")

@@ -38,15 +38,20 @@ class LimitedMatcher(Matcher):
                 ctx._cancel_token().limit(deadline)
 
 
-def choose_matcher(app: Any) -> None:
-    """Give an application the matcher for what it declares now; called when its plans are made."""
+def choose_matcher(app: Any) -> bool:
+    """Give an application the matcher for what it declares now; called when its plans are made.
+
+    Returns whether that is the plain one.
+    """
     state = vars(app)
     matcher = state.get("_matcher")
-    if matcher is not None:
-        declares = state.get("_has_deadlines") or app.config.get(DEADLINE) is not None
-        wanted = LimitedMatcher if declares else Matcher
-        if type(matcher) is not wanted:
-            app._matcher = wanted()
+    if matcher is None:
+        return False
+    declares = state.get("_has_deadlines") or app.config.get(DEADLINE) is not None
+    wanted = LimitedMatcher if declares else Matcher
+    if type(matcher) is not wanted:
+        app._matcher = wanted()
+    return not declares
 
 
 def declare(app: Any, rule: Any, options: dict[str, Any]) -> None:

@@ -63,7 +63,7 @@ HOOKS = (
 """The attributes of an application that hold hooks by scope."""
 
 # What the short ways go round; their classes are watched.
-_requests = attrgetter("__init__", "__new__", "_defers", "close")
+_requests = attrgetter("__init__", "__new__", "_defers", "close", "trusted_hosts")
 _REQUESTS = _requests(Request)
 _responses = attrgetter(
     *("_stock_init", "_stock_sending", "automatically_set_content_length"),
@@ -71,6 +71,17 @@ _responses = attrgetter(
 )
 _RESPONSES = _responses(Response)
 _OPEN_SESSION = SecureCookieSessionInterface.open_session
+
+
+# The steps that `pipeline_flat` has in it, besides those that stand in the way of `quick`.
+_IN_FLAT = frozenset({*STEPS[:3], "app_context", "request_context"})
+# So too methods, with their classes, which are watched: see `holds`.
+_methods: list[tuple[type, str, object]] = []
+
+
+def holds(cls: type, *names: str) -> None:
+    """Note that `pipeline_flat` has in it what these methods of `cls` are now."""
+    _methods.extend((cls, name, getattr(cls, name)) for name in names)
 
 
 def is_async(function: Callable[..., Any]) -> bool:
@@ -88,11 +99,15 @@ class Overrides:
     And which of its classes are.
     """
 
-    __slots__ = ("indexed", "plain_bodies", "quick", "stock_request", "stock_response", *STEPS)
+    __slots__ = (
+        *("flat", "indexed", "plain_bodies", "quick", "stock_request", "stock_response"),
+        *STEPS,
+    )
 
     def __init__(self, names: set[str]) -> None:
         for name in STEPS:
             setattr(self, name, name in names)
+        self.flat = False
         # The short way to JSON asks the config, not `app.debug`.
         self.make_response = self.make_response or "debug" in names
         self.quick = not (self.finalize_request or self.make_response or self.process_response)
@@ -107,6 +122,8 @@ class Overrides:
     """Whether plain values of views become responses by the short way."""
     quick: bool
     """Whether nothing but hooks can look at the response between view and server."""
+    flat: bool
+    """Whether all holds that the pipeline's form in one piece takes as known."""
     full_dispatch_request: bool
     preprocess_request: bool
     dispatch_request: bool
@@ -368,7 +385,16 @@ class Plans:
         if len(leaf) != self._leaf_size:
             self._leaf_size = -1
         self._leaf_dict, self._class_dicts = leaf, others
-        choose_matcher(app)
+        overrides.flat = (
+            choose_matcher(app)
+            and is_idle
+            and overrides.quick
+            and overrides.indexed
+            and overrides.plain_bodies
+            and overrides.stock_request
+            and overridden.isdisjoint(_IN_FLAT)
+            and all(getattr(cls, name) is method for cls, name, method in _methods)
+        )
         self._leaf_names, self._class_names, self._seen = leaf_names, class_names, seen
 
     def forget_hooks(self, app: Any) -> None:

@@ -11,9 +11,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..context.stepping import Steps
-from ..framework.ends import end_at_edge
 from ..framework.globals import current_app_ctx, current_request_ctx
-from ..framework.pipeline import Raised, discard, end, respond
+from ..framework.pipeline import Raised, discard, end
+from ..framework.pipeline_flat import end_at_edge, respond
 from ..framework.resources import release_for_stream
 from ..framework.streams import SyncSteps
 from ..http.response import finish
