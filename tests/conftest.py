@@ -13,7 +13,10 @@ import pytest
 from hypothesis import settings
 from hypothesis.internal.conjecture import providers
 
+from demijohn.framework import plan
+
 EDGE_VARIABLE = "DEMIJOHN_TEST_EDGE"
+FORM_VARIABLE = "DEMIJOHN_TEST_FORM"
 
 pytest_plugins = ["demijohn.testing.plugin"]
 
@@ -104,3 +107,20 @@ def same_speed() -> Iterator[None]:
     before = slowing()
     yield
     assert slowing() == before
+
+
+@pytest.fixture
+def in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Serve requests by `pipeline_flat`, as in production.
+
+    The plugin's leak check has a method of contexts replaced, and so the pipeline's parts serve.
+    """
+    for cls, name, method in plan._methods:
+        monkeypatch.setattr(cls, name, method)
+
+
+@pytest.fixture(autouse=True)
+def form_of_this_run(request: pytest.FixtureRequest) -> None:
+    """Let every test have the pipeline in one piece, where the variable says "flat"."""
+    if os.environ.get(FORM_VARIABLE) == "flat":
+        request.getfixturevalue("in_one_piece")

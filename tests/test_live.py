@@ -24,6 +24,9 @@ import demijohn
 from demijohn.framework.plan import Plans
 from demijohn.http.routing import RouteIndex
 
+# What the pipeline in one piece takes as known is what is changed here.
+pytestmark = pytest.mark.usefixtures("in_one_piece")
+
 
 @pytest.fixture(autouse=True)
 def nobody_watches() -> Iterator[None]:

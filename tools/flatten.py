@@ -61,7 +61,6 @@ KNOWN: dict[str, dict[str, bool]] = {
     "RequestContext.__init__": {"request is None": False},
     "RequestContext._begin_at_edge": {
         "app._plans.overrides.app_context": False,
-        "appcontext_pushed.receivers": False,
         "app._plans.idle_interface is None": False,
     },
     "Matcher.match": {
@@ -225,10 +224,8 @@ class Flattening:
         """Leave it to the root itself where what is known does not hold."""
         general = f"{module.rpartition('.')[2]}_{root.name}"
         self.imports[general] = (module, root.name)
-        self.imports["appcontext_pushed"] = ("framework.signals", "appcontext_pushed")
         arguments = ", ".join(argument.arg for argument in root.args.args)
-        general = f"return {general}({arguments})"
-        return ast.parse(f"if not overrides.flat or appcontext_pushed.receivers: {general}").body
+        return ast.parse(f"if not overrides.flat:\n return {general}({arguments})").body
 
     def prepared(self, function: ast.FunctionDef, name: str, module: str) -> list[ast.stmt]:
         """A function's body with what is known put in, its globals noted."""

@@ -25,6 +25,9 @@ from tests.surface.walk import own_value, public_attributes
 
 from .site import CLASSES, make_site, walk
 
+# What the pipeline in one piece takes as known is what is changed here.
+pytestmark = pytest.mark.usefixtures("in_one_piece")
+
 for framework in (flask, demijohn):
     for module in ("testing", "views", "sessions", "json.provider", "templating", "ctx"):
         importlib.import_module(f"{framework.__name__}.{module}")

@@ -10,6 +10,9 @@ import demijohn
 from . import assigned, named_classes, parts, steps
 from .kit import POINTS
 
+# What the pipeline in one piece takes as known is what is changed here.
+pytestmark = pytest.mark.usefixtures("in_one_piece")
+
 
 def test_all_points_are_there() -> None:
     """The points of all files are tested."""

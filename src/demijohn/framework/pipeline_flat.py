@@ -85,7 +85,7 @@ def respond(app: Any, environ: Any, joined: Any) -> tuple[Any, Any, BaseExceptio
     ):
         plans.forget(app)
     overrides = plans.overrides
-    if not overrides.flat or appcontext_pushed.receivers:
+    if not overrides.flat:
         return pipeline_respond(app, environ, joined)
     ctx = _new(RequestContext)
     request_3 = _new(Request)
@@ -130,9 +130,13 @@ def respond(app: Any, environ: Any, joined: Any) -> tuple[Any, Any, BaseExceptio
             else:
                 app_ctx = joined
             ctx.app_ctx = app_ctx
-            ctx._token = set_request_ctx(ctx)
-            ctx._state = _CURRENT
-            ctx._at_edge = True
+            try:
+                if joined is None and appcontext_pushed.receivers:
+                    app_ctx.on_enter()
+            finally:
+                ctx._token = set_request_ctx(ctx)
+                ctx._state = _CURRENT
+                ctx._at_edge = True
             app_3 = ctx.app
             self = app_3._matcher
             while True:
