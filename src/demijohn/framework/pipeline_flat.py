@@ -167,11 +167,13 @@ def respond(app: Any, environ: Any, joined: Any) -> tuple[Any, Any, BaseExceptio
                     request_4.routing_exception = error_2
                     _stay_here(error_2)
                     error_2.__traceback__ = None
+                    if error_2.__suppress_context__:
+                        error_2.__context__ = None
                 break
             while True:
                 try:
                     if not app._got_first_request:
-                        app._got_first_request = True
+                        app._end_setup(ctx.request.environ)
                     if request_started.receivers:
                         request_started.send(app, _async_wrapper=app.ensure_sync)
                     rv = None
