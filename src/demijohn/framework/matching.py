@@ -63,7 +63,9 @@ class Matcher:
                     method = environ.get("REQUEST_METHOD", "GET").upper()
                 answer = self._find(environ.get("PATH_INFO", "/"), method)
                 if type(answer) is tuple:
-                    request.url_rule, request.view_args = answer
+                    request.url_rule, request.view_args, path = answer
+                    if path is not None and overrides.stock_request:
+                        request.path = path
                     return
                 if isinstance(answer, Miss):
                     request.routing_exception = answer.as_exception(

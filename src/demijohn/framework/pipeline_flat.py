@@ -154,7 +154,9 @@ def respond(app: Any, environ: Any, joined: Any) -> tuple[Any, Any, BaseExceptio
                         method = request_4.method
                         answer_2 = self._find(environ_2.get("PATH_INFO", "/"), method)
                         if type(answer_2) is tuple:
-                            request_4.url_rule, request_4.view_args = answer_2
+                            request_4.url_rule, request_4.view_args, path = answer_2
+                            if path is not None:
+                                request_4.path = path
                             break
                         if isinstance(answer_2, Miss):
                             request_4.routing_exception = answer_2.as_exception(

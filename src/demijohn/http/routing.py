@@ -179,9 +179,10 @@ class DefaultsRedirect(Miss):
 MISSING: Final = Missing()
 WEBSOCKET_ONLY: Final = WebsocketOnly()
 
-#: A hit `(rule, view_args)`, with the rule itself and a new dict each time; a `Miss`; or None when
-#: `MapAdapter.match` must be asked. `type(answer) is tuple` tells a hit in the fewest steps.
-Answer: TypeAlias = tuple[Rule, dict[str, Any]] | Miss | None
+#: A hit `(rule, view_args, path)`, with the rule itself and a new dict each time; a `Miss`; or None
+#: when `MapAdapter.match` must be asked. `path` is what `request.path` will be where that is
+#: `PATH_INFO` as it stands, else None. `type(answer) is tuple` tells a hit in the fewest steps.
+Answer: TypeAlias = tuple[Rule, dict[str, Any], str | None] | Miss | None
 
 
 class RouteIndex:
@@ -294,7 +295,8 @@ def _matcher(url_map: WerkzeugMap, first: Node) -> Callable[[str, str], Answer]:
                 rule.alias or rule.websocket or rule.redirect_to is not None
             ):
                 defaults = rule.defaults
-                return rule, dict(defaults) if defaults else {}
+                own = path if path.isascii() else None
+                return rule, dict(defaults) if defaults else {}, own
         elif path.isascii():
             # The commonest path with variables ends in its only one. Here, and not in a function
             # of its own, for 60 ns of 500; what ends the loop leaves the answer to the walk.
@@ -321,7 +323,7 @@ def _matcher(url_map: WerkzeugMap, first: Node) -> Callable[[str, str], Answer]:
                                 break
                             if rule.defaults:
                                 args.update(rule.defaults)
-                            return rule, args
+                            return rule, args, path
                         if last:
                             break
         return match_further(path, method)
@@ -347,7 +349,7 @@ def _spelled(path: str) -> str:
     return path.encode().decode("latin-1")
 
 
-def _exact_answer(rules: tuple[Rule, ...], method: str) -> tuple[Rule, dict[str, Any]] | None:
+def _exact_answer(rules: tuple[Rule, ...], method: str) -> Answer:
     """Return the hit of a path without variables; None leaves it to the walk."""
     for rule in rules:
         methods = rule.methods
@@ -355,7 +357,7 @@ def _exact_answer(rules: tuple[Rule, ...], method: str) -> tuple[Rule, dict[str,
             if rule.alias or rule.websocket or rule.redirect_to is not None:
                 return None
             defaults = rule.defaults
-            return rule, dict(defaults) if defaults else {}
+            return rule, dict(defaults) if defaults else {}, None
     return None
 
 
@@ -415,7 +417,7 @@ def _hit(
         for rival in rivals:
             if rival.suitable_for(args, method):
                 return DefaultsRedirect(rule, method, args)
-    return rule, args
+    return rule, args, None
 
 
 def _no_match(seen: Seen) -> Miss:
