@@ -1,6 +1,6 @@
 """The pipeline's quick form, written from the pipeline itself: calls replaced by what they call.
 
-`python -m tools.flatten` fails when `framework/pipeline_flat.py` is not what this would write;
+`python -m tools.flatten` fails when `serve/wsgi_flat.py` is not what this would write;
 `--write` writes it. A call of a Python function takes 25 ns and its arguments as much again, and
 twenty of them stand between an edge and a view. The rules, on the functions named in `SOURCES`:
 
@@ -25,18 +25,21 @@ import sys
 from collections.abc import Iterable, Iterator
 from itertools import count
 from pathlib import Path
+from typing import TypeAlias
 
 from tools.asyncify import formatted
 
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "demijohn"
-TARGET = PACKAGE / "framework" / "pipeline_flat.py"
+TARGET = PACKAGE / "serve" / "wsgi_flat.py"
 SOURCES = (
+    "serve.wsgi_request",
     *("framework.pipeline", "framework.ends", "framework.contexts", "framework.app_contexts"),
     *("framework.plan", "framework.matching", "http.request", "http.response", "http.coerce"),
 )
-ROOTS = ("respond", "end_at_edge")
+ROOTS = ("serve",)
 # What is called, a method as it is written after the name of what has it -> the function.
 INLINED = {
+    **{name: name for name in ("respond", "finish", "end_at_edge")},
     **{name: name for name in ("full_dispatch", "preprocess", "dispatch", "finalize")},
     **{name: name for name in ("process_response", "after_hooks", "assemble")},
     **{name: name for name in ("new_request", "fill", "teardown_request", "run_all")},
@@ -70,13 +73,17 @@ KNOWN: dict[str, dict[str, bool]] = {
         "request.trusted_hosts is None": True,
     },
     "quick": {"config is not None": True},
+    "run_all": {"signal is not None": True},
 }
+# What a call's value is assigned to.
+Target: TypeAlias = ast.Name | ast.Tuple
 # Root -> after which statement it is asked whether what is known holds.
-ASKED = {"respond": "overrides = plans.current(app)"}
+ASKED = {"serve": "overrides = plans.current(app)"}
 
-HEAD = '''"""The pipeline in one piece, for applications that override nothing, by tools/flatten.py.
+HEAD = '''"""A request in one piece, for applications that override nothing, by tools/flatten.py.
 
-What it does, and why, stands in `pipeline`, `ends` and `contexts`, from which this is made.
+What it does, and why, stands in `wsgi_request`, `pipeline`, `ends` and `contexts`, from which this is
+made.
 """
 
 # Pyright knows of an empty tuple that nothing is in it, here where it is given a name.
@@ -159,6 +166,12 @@ class Folding(ast.NodeTransformer):
         made: ast.AST = super().visit(node)
         return made
 
+    def visit_Compare(self, node: ast.Compare) -> ast.expr:
+        self.generic_visit(node)
+        if ast.unparse(node) == "None is not None":
+            return ast.Constant(False)
+        return node
+
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
         decides = isinstance(node.op, ast.Or)  # the value that ends it
         values: list[ast.expr] = []
@@ -234,7 +247,7 @@ class Flattening:
             body = body[1:]
         folded = Folding(KNOWN.get(name, {})).visit(ast.Module(body, []))
         own = _locals(function) | {argument.arg for argument in function.args.args}
-        for node in ast.walk(folded):
+        for node in _unannotated(folded):
             if isinstance(node, ast.Name) and node.id not in own:
                 node.id = self.imported(node.id, module)
         read = {
@@ -288,7 +301,7 @@ class Flattening:
                 name = ast.Name(self.fresh("made"), ast.Store())
                 return [*self.inline(node.value, name), ast.Return(ast.Name(name.id, ast.Load()))]
             target = node.targets[0] if isinstance(node, ast.Assign) else None
-            assert target is None or isinstance(target, ast.Name)
+            assert target is None or isinstance(target, (ast.Name, ast.Tuple))
             return self.inline(node.value, target)
         for field in ("body", "orelse", "finalbody"):
             if getattr(node, field, None) and not isinstance(node, ast.FunctionDef):
@@ -302,14 +315,14 @@ class Flattening:
             return False
         return _called(node) in {*INLINED, *MADE} - CALLED.get(where, set())
 
-    def inline(self, call: ast.Call, target: ast.Name | None) -> list[ast.stmt]:
+    def inline(self, call: ast.Call, target: Target | None) -> list[ast.stmt]:
         """A call's function in place of the call, its value in `target`."""
         before: list[ast.stmt] = []
         written = _called(call)
         arguments = list(call.args)
         if written in MADE:
             name = f"{written}.__init__"
-            assert target is not None
+            assert isinstance(target, ast.Name)
             new = self.imported("_new", "framework.contexts")
             made = ast.Call(ast.Name(new, ast.Load()), [call.func], [])
             before.append(ast.Assign([target], made))
@@ -340,7 +353,8 @@ class Flattening:
         folded = Folding({}).visit(ast.Module(body, [])).body
         block = _without_returns(folded, target)
         if target is not None and isinstance(block[0], ast.While):
-            self.untyped.add(target.id)
+            names_in = [target] if isinstance(target, ast.Name) else target.elts
+            self.untyped.update(ast.unparse(name) for name in names_in)
         return before + self.statements(block, short)
 
     def bound(
@@ -381,7 +395,7 @@ def _locals(function: ast.FunctionDef) -> set[str]:
     return found
 
 
-def _without_returns(body: list[ast.stmt], target: ast.Name | None) -> list[ast.stmt]:
+def _without_returns(body: list[ast.stmt], target: Target | None) -> list[ast.stmt]:
     """A function's body as a block that puts its value into `target`."""
     if target is not None and not _ends(body):
         body = [*body, ast.Return(ast.Constant(None))]
@@ -390,6 +404,16 @@ def _without_returns(body: list[ast.stmt], target: ast.Name | None) -> list[ast.
         return [*first, *_given(last, target)]
     once = _left(body, target, False)
     return [ast.While(ast.Constant(True), once if _ends(once) else [*once, ast.Break()], [])]
+
+
+def _unannotated(node: ast.AST) -> Iterator[ast.AST]:
+    """A node and those in it, but for annotations."""
+    yield node
+    for field, value in ast.iter_fields(node):
+        if field != "annotation":
+            for child in value if isinstance(value, list) else [value]:
+                if isinstance(child, ast.AST):
+                    yield from _unannotated(child)
 
 
 def _is_read(node: ast.Name) -> bool:
@@ -418,17 +442,17 @@ def _ends(body: list[ast.stmt]) -> bool:
     return isinstance(last, (ast.Return, ast.Raise, ast.Break, ast.Continue))
 
 
-def _given(node: ast.stmt, target: ast.Name | None) -> list[ast.stmt]:
+def _given(node: ast.stmt, target: Target | None) -> list[ast.stmt]:
     """A last statement, its value assigned if it is a `return`."""
     if not isinstance(node, ast.Return):
         return [node]
     value = node.value or ast.Constant(None)
     if target is not None:
-        return [ast.Assign([ast.Name(target.id, ast.Store())], value)]
+        return [ast.Assign([copy.deepcopy(target)], value)]
     return [] if isinstance(value, ast.Constant) else [ast.Expr(value)]
 
 
-def _left(body: list[ast.stmt], target: ast.Name | None, in_loop: bool) -> list[ast.stmt]:
+def _left(body: list[ast.stmt], target: Target | None, in_loop: bool) -> list[ast.stmt]:
     """The same statements leaving the loop around them where they returned."""
     made: list[ast.stmt] = []
     for index, node in enumerate(body):
@@ -464,12 +488,14 @@ def written() -> str:
             "\n".join(f"{name}: Any" for name in sorted(flat.untyped - flat.typed))
         ).body
         body = [docstring, *types, *flat.body]
+        for argument in function.args.args:
+            argument.annotation = ast.Name("Any", ast.Load())
         node = ast.FunctionDef(root, function.args, body, [], function.returns, type_params=[])
         functions.append(ast.unparse(ast.fix_missing_locations(node)))
     lines = ["from typing import Any"]
     for alias, (origin, name) in imports.items():
         package, _, rest = origin.partition(".")
-        where = f".{rest}" if package == "framework" else f"..{origin}"
+        where = f".{rest}" if package == "serve" else f"..{origin}"
         where = origin[1:] if origin.startswith("/") else where
         lines.append(f"from {where} import {name}" + (f" as {alias}" if alias != name else ""))
     return HEAD + "\n".join(sorted(set(lines))) + "\n\n\n" + "\n\n\n".join(functions) + "\n"

@@ -39,15 +39,16 @@ from .signals import (
 from .wrappers import Response
 
 
-async def respond(app: Any, environ: Any, joined: Any) -> tuple[Any, Any, BaseException | None]:
+async def respond(
+    app: Any, environ: Any, joined: Any, overrides: Any
+) -> tuple[Any, Any, BaseException | None]:
     """A request from its begin to its answer: its context, the answer, and the error that it met.
 
     The answer is a response object, a `(status, headers, body)` tuple, or a `Raised`. When the last
     byte is out the edge ends the context, with `end`. `joined` is the app context that a test
-    client brings, None at a server edge.
+    client brings, None at a server edge. `overrides` are those that are current.
     """
     plans = app._plans
-    overrides = plans.current(app)
     if overrides.request_context:
         ctx = app.request_context(environ)
         overrides = plans.overrides  # the context looked again

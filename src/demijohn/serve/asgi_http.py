@@ -56,7 +56,7 @@ async def _serve(exchange: Exchange, joined: Any) -> None:
     body: Any = None
     try:
         app, environ = exchange.app, exchange.environ
-        answering = respond(app, environ, joined)
+        answering = respond(app, environ, joined, app._plans.current(app))
         exchange.ctx, answer, exchange.error = await exchange.work.drive(answering, keep=True)
         if type(answer) is Raised:
             _preserve(exchange)
