@@ -202,7 +202,7 @@ def test_quick_leaves_the_rest() -> None:
         Response("a"),
         iter("a"),
     ):
-        assert quick(value, PROVIDER) is None
+        assert quick(value, PROVIDER)[0] is None
 
 
 class OtherLibrary(JSONProvider):
@@ -232,8 +232,8 @@ def own_on_the_instance() -> DefaultJSONProvider:
 )
 def test_quick_asks_for_the_stock_provider(provider: t.Any) -> None:
     """JSON is quick only where nobody else makes its responses; text and bytes always are."""
-    assert quick({}, provider) is None
-    assert quick([], provider) is None
+    assert quick({}, provider)[0] is None
+    assert quick([], provider)[0] is None
     assert quick("a", provider) == (b"a", "text/html; charset=utf-8")
     assert quick(b"a", provider) == (b"a", "text/html; charset=utf-8")
 

@@ -87,6 +87,8 @@ class AppContext(Context, stack=app_stack, metaclass=Watched):
             for name in ("__enter__", "__exit__"):
                 if getattr(cls, name) is getattr(AppContext, name):
                     setattr(cls, name, getattr(Context, name))
+        if cls.g is not AppContext.g:
+            cls._make_g = lambda self: self.g  # type: ignore[method-assign]
 
     _instead = INSTEAD
 
@@ -101,13 +103,15 @@ class AppContext(Context, stack=app_stack, metaclass=Watched):
     def g(self) -> Any:
         """This unit's namespace, an `app_ctx_globals_class`; made at first use."""
         g = self._g
-        if g is UNMADE:
-            g = self._g = self.app.app_ctx_globals_class()
-        return g
+        return self._make_g() if g is UNMADE else g
 
     @g.setter
     def g(self, value: Any) -> None:
         self._g = value
+
+    def _make_g(self) -> Any:
+        g = self._g = self.app.app_ctx_globals_class()
+        return g
 
     @property
     def url_adapter(self) -> MapAdapter | None:

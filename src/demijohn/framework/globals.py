@@ -46,7 +46,7 @@ _REQUEST_REMEDY = (
 
 app_ctx: Any = make_proxy(_cv_app, None, *_NO_APP)
 current_app: Any = make_proxy(_cv_app, "app", *_NO_APP)
-g: Any = make_proxy(_cv_app, "g", *_NO_APP, held="_g")
+g: Any = make_proxy(_cv_app, "g", *_NO_APP, held="_g", maker="_make_g")
 request_ctx: Any = make_proxy(_cv_request, None, *_NO_REQUEST, remedy=_REQUEST_REMEDY)
 request: Any = make_proxy(_cv_request, "request", *_NO_REQUEST, remedy=_REQUEST_REMEDY)
 session: Any = make_proxy(_cv_request, "session", *_NO_REQUEST, remedy=_REQUEST_REMEDY)

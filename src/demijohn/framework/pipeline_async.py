@@ -14,6 +14,7 @@ from werkzeug.routing import RoutingException
 
 from ..context.cancel import outcome_of
 from ..http.coerce import quick
+from ..http.headers import CONTENT_LENGTHS, MOST_NOTED
 from ..http.response import assemble
 from .contexts import RequestContext, new_request
 from .ends import _CLOSE, _CURRENT, _ENDED, _ENDING, _send_end
@@ -243,13 +244,16 @@ async def finalize(
     response: Any = None
     after: Lists | None = None
     if overrides.plain_bodies:
-        plain = quick(rv, app.json, app.config)
-        if plain is not None:
-            body, content_type = plain
+        body, content_type = quick(rv, app.json, app.config)
+        if body is not None:
             after = after_hooks(ctx, app) if app.after_request_funcs else ()
             if may_be_quick and overrides.quick and not after and not ctx._is_observed(app):
                 ctx._final = True
-                headers = [("Content-Type", content_type), ("Content-Length", str(len(body)))]
+                size = len(body)
+                length = (
+                    CONTENT_LENGTHS[size] if size <= MOST_NOTED else ("Content-Length", str(size))
+                )
+                headers = [("Content-Type", content_type), length]
                 return "200 OK", headers, () if ctx.request.method == "HEAD" else (body,)
             response = assemble(Response, body, content_type)
     if response is None:

@@ -48,8 +48,8 @@ class Asked(t.Protocol):
 
 def quick(
     rv: object, json: t.Any, config: cabc.Mapping[str, t.Any] | None = None
-) -> tuple[bytes, str] | None:
-    """Body and content type of a plain `str`, `bytes`, `dict` or `list`, else `None`.
+) -> tuple[bytes | None, str]:
+    """Body and content type of a plain `str`, `bytes`, `dict` or `list`; no body for others.
 
     Holds where the response class is `Response` itself. `json` is the application's provider; a
     `dict` or a `list` is quick only with one that has `response_bytes` and whose `response` is its
@@ -68,7 +68,7 @@ def quick(
             except RecursionError:
                 pass  # said below, by the provider
         if not isinstance(json, DefaultJSONProvider) or json.has_own_response():
-            return None
+            return None, ""
         mimetype = json.mimetype
         if mimetype != "application/json":
             mimetype = get_content_type(mimetype, "utf-8")
@@ -77,7 +77,7 @@ def quick(
         return rv.encode(), _HTML  # type: ignore[attr-defined]  # t.cast takes 30 ns
     if kind is bytes:
         return rv, _HTML  # type: ignore[return-value]
-    return None
+    return None, ""
 
 
 def coerce(

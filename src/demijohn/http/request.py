@@ -319,7 +319,11 @@ def fill(request: R, environ: WSGIEnvironment, shallow: bool) -> R:
     request._form_loaded = False
     request._headers = request._stream = None
     # Every request is asked for its method: computed here it costs less than when lazy.
-    request.method = environ.get("REQUEST_METHOD", "GET").upper()
+    try:
+        method = environ["REQUEST_METHOD"]
+    except KeyError:
+        method = "GET"
+    request.method = method.upper()
     return request
 
 

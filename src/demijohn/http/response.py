@@ -19,7 +19,7 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 from werkzeug.wsgi import ClosingIterator, FileWrapper, _RangeWrapper
 
 from .body_request import RequestSettings
-from .headers import Headers, check_all
+from .headers import CONTENT_LENGTHS, MOST_NOTED, Headers, check_all
 from .watch import Watched
 
 if t.TYPE_CHECKING:
@@ -276,7 +276,9 @@ def assemble(
     """What `cls.build` makes, for a class that leaves everything to `Response`."""
     response = _new(cls)
     headers = _new(Headers)
-    headers._list = [("Content-Type", content_type), ("Content-Length", str(len(body)))]
+    size = len(body)
+    length = CONTENT_LENGTHS[size] if size <= MOST_NOTED else ("Content-Length", str(size))
+    headers._list = [("Content-Type", content_type), length]
     response.headers = headers
     response._status = status
     response._status_code = status_code

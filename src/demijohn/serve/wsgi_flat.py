@@ -59,7 +59,7 @@ from ..framework.signals import (
 from ..framework.streams import SyncSteps
 from ..framework.wrappers import Request, Response
 from ..http.coerce import _HTML
-from ..http.headers import Headers
+from ..http.headers import CONTENT_LENGTHS, MOST_NOTED, Headers
 from ..http.json_provider import DefaultJSONProvider, compact_parts
 from ..http.response import (
     _SIZES,
@@ -84,7 +84,9 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
     answer: Any
     answer_2: Any
     body: Any
+    body_2: Any
     config: Any
+    content_type: Any
     ctx: Any
     error: Any
     errors: Any
@@ -92,7 +94,6 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
     finished: Any
     json: Any
     parts: Any
-    plain_3: Any
     request: Any
     request_3: Any
     response_3: Any
@@ -117,7 +118,11 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
         request_3.url_rule = request_3.view_args = request_3.routing_exception = None
         request_3._form_loaded = False
         request_3._headers = request_3._stream = None
-        request_3.method = environ.get("REQUEST_METHOD", "GET").upper()
+        try:
+            method = environ["REQUEST_METHOD"]
+        except KeyError:
+            method = "GET"
+        request_3.method = method.upper()
         request_2 = request_3
         environ["werkzeug.request"] = request_2
         request_2.json_module = app.json
@@ -174,8 +179,8 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
                             url_map = app_3.url_map
                             if url_map is not self._map or url_map.version is not self._version:
                                 self._look_at(url_map)
-                            method = request_4.method
-                            answer_3 = self._find(environ_2.get("PATH_INFO", "/"), method)
+                            method_2 = request_4.method
+                            answer_3 = self._find(environ_2.get("PATH_INFO", "/"), method_2)
                             if type(answer_3) is tuple:
                                 request_4.url_rule, request_4.view_args, path = answer_3
                                 if path is not None:
@@ -277,7 +282,7 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
                                         and (not config["DEBUG"])
                                     ):
                                         try:
-                                            plain_3 = (
+                                            body_2, content_type = (
                                                 ("".join(compact_parts(rv, 0)) + "\n").encode(),
                                                 "application/json",
                                             )
@@ -288,23 +293,22 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
                                         not isinstance(json, DefaultJSONProvider)
                                         or json.has_own_response()
                                     ):
-                                        plain_3 = None
+                                        body_2, content_type = (None, "")
                                         break
                                     mimetype = json.mimetype
                                     if mimetype != "application/json":
                                         mimetype = get_content_type(mimetype, "utf-8")
-                                    plain_3 = (json.response_bytes(rv), mimetype)
+                                    body_2, content_type = (json.response_bytes(rv), mimetype)
                                     break
                                 if kind is str:
-                                    plain_3 = (rv.encode(), _HTML)
+                                    body_2, content_type = (rv.encode(), _HTML)
                                     break
                                 if kind is bytes:
-                                    plain_3 = (rv, _HTML)
+                                    body_2, content_type = (rv, _HTML)
                                     break
-                                plain_3 = None
+                                body_2, content_type = (None, "")
                                 break
-                            if plain_3 is not None:
-                                body_2, content_type = plain_3
+                            if body_2 is not None:
                                 if app.after_request_funcs:
                                     while True:
                                         rule_3 = ctx_2.request.url_rule
@@ -323,10 +327,13 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
                                     after = ()
                                 if not after and (not ctx_2._is_observed(app)):
                                     ctx_2._final = True
-                                    headers_2 = [
-                                        ("Content-Type", content_type),
-                                        ("Content-Length", str(len(body_2))),
-                                    ]
+                                    size = len(body_2)
+                                    length = (
+                                        CONTENT_LENGTHS[size]
+                                        if size <= MOST_NOTED
+                                        else ("Content-Length", str(size))
+                                    )
+                                    headers_2 = [("Content-Type", content_type), length]
                                     answer_2 = (
                                         "200 OK",
                                         headers_2,
@@ -335,10 +342,13 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
                                     break
                                 response_2 = response_new(Response)
                                 headers_3 = response_new(Headers)
-                                headers_3._list = [
-                                    ("Content-Type", content_type),
-                                    ("Content-Length", str(len(body_2))),
-                                ]
+                                size_2 = len(body_2)
+                                length_2 = (
+                                    CONTENT_LENGTHS[size_2]
+                                    if size_2 <= MOST_NOTED
+                                    else ("Content-Length", str(size_2))
+                                )
+                                headers_3._list = [("Content-Type", content_type), length_2]
                                 response_2.headers = headers_3
                                 response_2._status = "200 OK"
                                 response_2._status_code = 200
@@ -363,11 +373,11 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
                                 if after_2 is None:
                                     after_2 = after_hooks(ctx_2, app)
                                 if after_2:
-                                    plain_4 = plans_4.plain
+                                    plain_3 = plans_4.plain
                                     for hooks_3 in after_2:
                                         for hook_2 in reversed(hooks_3):
                                             try:
-                                                direct_3 = hook_2 in plain_4
+                                                direct_3 = hook_2 in plain_3
                                             except TypeError:
                                                 direct_3 = False
                                             response_3 = (
@@ -440,14 +450,14 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
                 ):
                     finished = _finish_by_methods(made, environ, _is_plain(body_3, environ))
                     break
-                length = location = False
+                length_3 = location = False
                 for name, value in headers_4._list:
                     if name == "Content-Length":
-                        length = True
+                        length_3 = True
                     elif len(name) in _SIZES:
                         lowered = name.lower()
                         if lowered == "content-length":
-                            length = True
+                            length_3 = True
                         elif lowered == "content-location":
                             finished = _finish_by_methods(made, environ, True)
                             break
@@ -468,7 +478,7 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
                             part.encode() if isinstance(part, str) else part for part in body_3
                         ]
                     items = headers_4._list.copy()
-                    if not length and made.automatically_set_content_length:
+                    if not length_3 and made.automatically_set_content_length:
                         items.append(("Content-Length", str(sum(map(len, chunks)))))
                     if environ["REQUEST_METHOD"] == "HEAD":
                         chunks = ()
@@ -549,11 +559,11 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
                             ].teardown
                             while True:
                                 errors_3 = []
-                                plain_5 = app_4._plans.plain
+                                plain_4 = app_4._plans.plain
                                 for functions in lists_2:
                                     for hook_3 in reversed(functions):
                                         try:
-                                            direct_4 = hook_3 in plain_5
+                                            direct_4 = hook_3 in plain_4
                                         except TypeError:
                                             direct_4 = False
                                         try:
