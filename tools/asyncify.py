@@ -50,7 +50,7 @@ OWN = {
     "make_response": "make_response",
 }
 # Functions of the sources' modules that `framework.handing` has an awaited form of.
-AWAITED = frozenset({"call", "close_unit"})
+AWAITED = frozenset({"call", "call_view", "close_unit"})
 
 
 class Edit:
@@ -146,9 +146,8 @@ def rewritten() -> str:
                 out += data[position : edit.start] + edit.text.encode()
                 position = edit.end
             bodies.append((out + data[position:end]).decode())
-    imports.append(
-        "from .handing import begin, call, close_unit, hand, make_response, run, save_session"
-    )
+    imports.append("from .handing import begin, call, call_view, close_unit, hand, make_response")
+    imports.append("from .handing import run, save_session")
     imports.append("from .pipeline import Raised, _names, after_hooks, discard, reported")
     imports.append("from .ends import _CLOSE, _CURRENT, _ENDED, _ENDING, _send_end")
     # What has an awaited form here is not to be had in the sync one.

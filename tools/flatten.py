@@ -40,10 +40,10 @@ ROOTS = ("serve",)
 # What is called, a method as it is written after the name of what has it -> the function.
 INLINED = {
     **{name: name for name in ("respond", "finish", "end_at_edge")},
-    **{name: name for name in ("full_dispatch", "preprocess", "dispatch", "finalize")},
+    **{name: name for name in ("full_dispatch", "preprocess", "dispatch", "call_view")},
     **{name: name for name in ("process_response", "after_hooks", "assemble")},
     **{name: name for name in ("new_request", "fill", "teardown_request", "run_all")},
-    **{name: name for name in ("quick",)},
+    **{name: name for name in ("finalize", "quick")},
     ".current": "Plans.current",
     "._begin_at_edge": "RequestContext._begin_at_edge",
     ".match_request": "RequestContext.match_request",
@@ -75,6 +75,7 @@ KNOWN: dict[str, dict[str, bool]] = {
     "quick": {"config is not None": True},
     "run_all": {"signal is not None": True},
 }
+_LEAVING = (ast.Return, ast.Raise, ast.Break, ast.Continue)
 # What a call's value is assigned to.
 Target: TypeAlias = ast.Name | ast.Tuple
 # Root -> after which statement it is asked whether what is known holds.
@@ -82,8 +83,8 @@ ASKED = {"serve": "overrides = plans.current(app)"}
 
 HEAD = '''"""A request in one piece, for applications that override nothing, by tools/flatten.py.
 
-What it does, and why, stands in `wsgi_request`, `pipeline`, `ends` and `contexts`, from which this is
-made.
+What it does, and why, stands in `wsgi_request`, `pipeline`, `ends` and `contexts`, from which this
+is made.
 """
 
 # Pyright knows of an empty tuple that nothing is in it, here where it is given a name.
@@ -272,12 +273,14 @@ class Flattening:
         made: list[ast.stmt] = []
         for statement in body:
             made += self.statement(statement, where)
+            if made and isinstance(made[-1], _LEAVING):
+                break
         return made
 
     def statement(self, node: ast.stmt, where: str) -> list[ast.stmt]:
         if isinstance(node, ast.AnnAssign):
-            if isinstance(node.target, ast.Name) and where in ROOTS:
-                if ast.unparse(node.annotation) != "Any":
+            if isinstance(node.target, ast.Name):
+                if where in ROOTS and ast.unparse(node.annotation) != "Any":
                     self.typed.add(node.target.id)
                     return [node]
                 self.untyped.add(node.target.id)
@@ -439,7 +442,7 @@ def _ends(body: list[ast.stmt]) -> bool:
     if isinstance(last, ast.Try):
         done = _ends(last.orelse or last.body) and all(_ends(each.body) for each in last.handlers)
         return done or _ends(last.finalbody)
-    return isinstance(last, (ast.Return, ast.Raise, ast.Break, ast.Continue))
+    return isinstance(last, _LEAVING)
 
 
 def _given(node: ast.stmt, target: Target | None) -> list[ast.stmt]:

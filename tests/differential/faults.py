@@ -16,7 +16,7 @@ from werkzeug.exceptions import MethodNotAllowed
 from demijohn.framework import app_base, app_setup, contexts, ends, matching, pipeline, urls
 from demijohn.http import routing
 from demijohn.http.json_provider import DefaultJSONProvider
-from demijohn.serve import wsgi
+from demijohn.serve import wsgi_request
 
 Fault = Callable[[pytest.MonkeyPatch], None]
 
@@ -49,9 +49,11 @@ def vary_lost(patch: pytest.MonkeyPatch) -> None:
 
 def head_with_a_body(patch: pytest.MonkeyPatch) -> None:
     """HEAD is answered with the body of GET."""
-    stock = wsgi.finish
+    stock = wsgi_request.finish
     patch.setattr(
-        wsgi, "finish", lambda response, environ: stock(response, {**environ, "REQUEST_METHOD": ""})
+        wsgi_request,
+        "finish",
+        lambda response, environ: stock(response, {**environ, "REQUEST_METHOD": ""}),
     )
 
 
@@ -130,7 +132,7 @@ def url_defaults_ignored(patch: pytest.MonkeyPatch) -> None:
 
 def content_length_wrong(patch: pytest.MonkeyPatch) -> None:
     """The length that is announced is one too large."""
-    stock = wsgi.finish
+    stock = wsgi_request.finish
 
     def faulty(response: Any, environ: Any) -> Any:
         finished = stock(response, environ)
@@ -143,7 +145,7 @@ def content_length_wrong(patch: pytest.MonkeyPatch) -> None:
         ]
         return status, wrong, body, plain
 
-    patch.setattr(wsgi, "finish", faulty)
+    patch.setattr(wsgi_request, "finish", faulty)
 
 
 def before_hook_cannot_answer(patch: pytest.MonkeyPatch) -> None:

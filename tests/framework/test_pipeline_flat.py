@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from demijohn import Demijohn, abort, g, got_request_exception, request, session
-from demijohn.framework import ends, pipeline, pipeline_flat
 from demijohn.framework.contexts import RequestContext
-from demijohn.serve import wsgi
+from demijohn.serve import wsgi, wsgi_flat, wsgi_request
 from tools import flatten
 
 Log = list[Any]
@@ -146,8 +145,7 @@ def answer(app: Demijohn, method: str, url: str) -> Any:
 @pytest.fixture
 def in_parts(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     def switch() -> None:
-        monkeypatch.setattr(wsgi, "respond", pipeline.respond)
-        monkeypatch.setattr(wsgi, "end_at_edge", ends.end_at_edge)
+        monkeypatch.setattr(wsgi, "serve", wsgi_request.serve)
 
     return switch
 
@@ -172,7 +170,7 @@ def test_one_piece_is_what_serves(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*args: Any) -> Any:
         raise AssertionError("called")
 
-    monkeypatch.setattr(pipeline_flat, "pipeline_respond", never)
+    monkeypatch.setattr(wsgi_flat, "wsgi_request_serve", never)
     assert answer(app, "GET", "/text")[0] == "200 OK"
     setattr(app, "dispatch_request", lambda: "other")
     assert answer(app, "GET", "/text") == (repr(AssertionError("called")), 0)

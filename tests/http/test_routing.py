@@ -216,7 +216,7 @@ def test_a_rule_is_read_live() -> None:
     assert isinstance(index.match("/about", "GET"), WrongMethod)
     rule.methods = None
     rule.defaults = {"x": 1}
-    assert index.match("/about", "PURGE") == (rule, {"x": 1})
+    assert index.match("/about", "PURGE") == (rule, {"x": 1}, "/about")
     rule.websocket = True
     assert index.match("/about", "GET") is WEBSOCKET_ONLY
     rule.websocket = False
@@ -224,7 +224,7 @@ def test_a_rule_is_read_live() -> None:
     assert index.match("/about", "GET") is None
     user = next(url_map.iter_rules("user"))
     user.defaults = None
-    assert index.match("/u/7", "GET") == (user, {"id": 7})
+    assert index.match("/u/7", "GET") == (user, {"id": 7}, "/u/7")
     user.alias = True
     assert index.match("/u/7", "GET") is None
 
@@ -236,7 +236,7 @@ def test_a_rule_bound_anew_brings_its_converters() -> None:
     rule = next(url_map.iter_rules("user"))
     url_map.converters = {**url_map.converters, "int": type("Text", (BaseConverter,), {})}
     rule.refresh()
-    assert index.match("/u/7", "GET") == (rule, {"id": "7", "tab": "all"})
+    assert index.match("/u/7", "GET") == (rule, {"id": "7", "tab": "all"}, None)
 
 
 def test_a_converter_is_asked_once_and_its_errors_pass() -> None:

