@@ -72,7 +72,6 @@ KNOWN: dict[str, dict[str, bool]] = {
         "ctx._adapter is UNMADE": True,
         "request.trusted_hosts is None": True,
     },
-    "quick": {"config is not None": True},
     "run_all": {"signal is not None": True},
 }
 _LEAVING = (ast.Return, ast.Raise, ast.Break, ast.Continue)

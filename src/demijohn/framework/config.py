@@ -134,6 +134,9 @@ class Config(dict[str, Any]):
     A loader replaces the values of the keys that it brings and leaves all others.
     """
 
+    #: Whether changes of what each request asks for are told (`http.watch`).
+    _tells = True
+
     def __init__(
         self, root_path: str | os.PathLike[str], defaults: dict[str, Any] | None = None
     ) -> None:
@@ -273,17 +276,18 @@ def _telling(name: str) -> Callable[..., Any]:
 
     @wraps(own)
     def method(self: Config, *args: Any, **kwargs: Any) -> Any:
-        before = self.get(DEADLINE)
+        before = [self.get(key) for key in _TOLD]
         try:
             return own(self, *args, **kwargs)
         finally:
-            if self.get(DEADLINE) is not before:
+            if any(self.get(key) is not old for key, old in zip(_TOLD, before, strict=True)):
                 tell()
 
     return cast("Callable[..., Any]", method)
 
 
-# Whether requests have a deadline is known from their application's plans, which notice this.
+# What each request asks for is known from its application's plans, which notice this.
+_TOLD: Final = (DEADLINE, "DEBUG", "TRUSTED_HOSTS")
 for _name in (
     *("__setitem__", "__delitem__", "__ior__"),
     *("setdefault", "update", "pop", "popitem", "clear"),

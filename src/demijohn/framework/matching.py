@@ -49,7 +49,7 @@ class Matcher:
                 and environ.get("HTTP_HOST") in self._hosts
                 and "HTTP_UPGRADE" not in environ
                 and ctx._adapter is UNMADE
-                and app.config["TRUSTED_HOSTS"] is None
+                and overrides.any_host
                 and request.trusted_hosts is None
             ):
                 url_map: Any = app.url_map

@@ -235,7 +235,7 @@ async def finalize(
     response: Any = None
     after: Lists | None = None
     if overrides.plain_bodies:
-        body, content_type = quick(rv, app.json, app.config)
+        body, content_type = quick(rv, app.json)
         if body is not None:
             after = after_hooks(ctx, app) if app.after_request_funcs else ()
             if may_be_quick and overrides.quick and not after and not ctx._is_observed(app):

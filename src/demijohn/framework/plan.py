@@ -42,7 +42,7 @@ STEPS = (
 WATCHED = frozenset(
     {
         *STEPS,
-        *("__class__", "json", "request_class", "response_class", "session_interface"),
+        *("__class__", "config", "json", "request_class", "response_class", "session_interface"),
         "subdomain_matching",
     }
 )
@@ -110,7 +110,15 @@ class Overrides:
     """
 
     __slots__ = (
-        *("flat", "indexed", "plain_bodies", "quick", "stock_request", "stock_response"),
+        *(
+            "any_host",
+            "flat",
+            "indexed",
+            "plain_bodies",
+            "quick",
+            "stock_request",
+            "stock_response",
+        ),
         *STEPS,
     )
 
@@ -118,10 +126,12 @@ class Overrides:
         for name in STEPS:
             setattr(self, name, name in names)
         self.flat = False
-        # The short way to JSON asks the config, not `app.debug`.
+        # The short way to JSON is told of changes of the config, not of others.
         self.make_response = self.make_response or "debug" in names
         self.quick = not (self.finalize_request or self.make_response or self.process_response)
 
+    any_host: bool
+    """Whether the configuration trusts all hosts. False for one that does not tell of changes."""
     stock_request: bool
     """Whether requests are of the framework's class, as it was written."""
     stock_response: bool
@@ -369,6 +379,10 @@ class Plans:
             overridden.add("make_response")  # it asks another application for debug and class
         told = own | (_ATTRIBUTES - overridden)
         overrides = Overrides(overridden)
+        config: Any = vars(app).get("config")
+        overrides.any_host = (
+            getattr(type(config), "_tells", False) and config.get("TRUSTED_HOSTS") is None
+        )
         overrides.indexed = not (
             overrides.create_url_adapter or vars(app).get("subdomain_matching", True)
         )

@@ -46,22 +46,17 @@ class Asked(t.Protocol):
     def endpoint(self) -> str | None: ...
 
 
-def quick(
-    rv: object, json: t.Any, config: cabc.Mapping[str, t.Any] | None = None
-) -> tuple[bytes | None, str]:
+def quick(rv: object, json: t.Any) -> tuple[bytes | None, str]:
     """Body and content type of a plain `str`, `bytes`, `dict` or `list`; no body for others.
 
     Holds where the response class is `Response` itself. `json` is the application's provider; a
     `dict` or a `list` is quick only with one that has `response_bytes` and whose `response` is its
-    own. `config` says by its `DEBUG` how JSON is laid out; `None`: let the provider ask.
+    own.
     """
     kind = type(rv)
     if kind is dict or kind is list:
-        if (
-            type(json) is DefaultJSONProvider
-            and (json._stock is changes.version or json.is_stock())
-            and config is not None
-            and not config["DEBUG"]
+        if type(json) is DefaultJSONProvider and (
+            json._stock is changes.version or json.is_stock()
         ):
             try:
                 return ("".join(compact_parts(rv, 0)) + "\n").encode(), "application/json"

@@ -204,10 +204,10 @@ class DefaultJSONProvider(JSONProvider):
             object.__setattr__(self, "_stock", None)
 
     def is_stock(self) -> bool:
-        """Return whether nothing is set or overridden that shapes a response.
+        """Return whether nothing is set or overridden that shapes a response, nor debug mode on.
 
-        Then :data:`compact_parts`, joined, is what :meth:`response_bytes` gives outside debug mode.
-        The answer holds as long as ``_stock`` is ``watch.changes.version``.
+        Then :data:`compact_parts`, joined, is what :meth:`response_bytes` gives. The answer holds
+        as long as ``_stock`` is ``watch.changes.version``.
         """
         # Set first, so that a change meanwhile on another thread takes it back.
         self._stock = changes.version
@@ -215,7 +215,11 @@ class DefaultJSONProvider(JSONProvider):
             type(self) is DefaultJSONProvider
             and vars(self).keys() <= _OWN
             and _settings_of(DefaultJSONProvider) == _SETTINGS
+            and not self._app.debug
         ):
+            # Of another mapping's changes nobody is told.
+            if not getattr(type(getattr(self._app, "config", None)), "_tells", False):
+                self._stock = None
             return True
         self._stock = None
         return False

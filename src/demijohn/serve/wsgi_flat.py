@@ -87,7 +87,6 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
     body: Any
     body_2: Any
     chunks: Any
-    config: Any
     content_type: Any
     ctx: Any
     error: Any
@@ -180,11 +179,12 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
                 while True:
                     request_4 = ctx_2.request
                     environ_2 = request_4.environ
+                    overrides_2 = app_3._plans.overrides
                     try:
                         if (
                             environ_2.get("HTTP_HOST") in self._hosts
                             and "HTTP_UPGRADE" not in environ_2
-                            and (app_3.config["TRUSTED_HOSTS"] is None)
+                            and overrides_2.any_host
                         ):
                             url_map = app_3.url_map
                             if url_map is not self._map or url_map.version is not self._version:
@@ -290,14 +290,11 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
                             response = None
                             after = None
                             json = app.json
-                            config = app.config
                             while True:
                                 kind = type(rv)
                                 if kind is dict or kind is list:
-                                    if (
-                                        type(json) is DefaultJSONProvider
-                                        and (json._stock is changes.version or json.is_stock())
-                                        and (not config["DEBUG"])
+                                    if type(json) is DefaultJSONProvider and (
+                                        json._stock is changes.version or json.is_stock()
                                     ):
                                         try:
                                             body_2, content_type = (
@@ -537,7 +534,7 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
         else:
             while True:
                 app_4 = ctx.app
-                overrides_2 = app_4._plans.overrides
+                overrides_3 = app_4._plans.overrides
                 own = ctx._own_app_ctx
                 errors_2 = None
                 now = monotonic()
@@ -545,7 +542,7 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
                     app_4.teardown_appcontext_funcs
                     or appcontext_tearing_down.receivers
                     or appcontext_popped.receivers
-                    or overrides_2.do_teardown_appcontext
+                    or overrides_3.do_teardown_appcontext
                 )
                 token = ctx._token
                 if token is not None and ctx._state is ends_CURRENT:
@@ -558,14 +555,14 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
                     ctx._state = _ENDING
                     if (
                         app_4.teardown_request_funcs
-                        or overrides_2.do_teardown_request
+                        or overrides_3.do_teardown_request
                         or request_tearing_down.receivers
                     ):
                         if current_request_ctx(None) is not ctx:
                             set_request_ctx(ctx)
                         if current_app_ctx(None) is not ctx.app_ctx:
                             set_app_ctx(ctx.app_ctx)
-                        if overrides_2.do_teardown_request:
+                        if overrides_3.do_teardown_request:
                             errors_2 = ctx._teardown(None)
                         else:
                             rule_4 = ctx.request.url_rule
@@ -601,7 +598,7 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
                     if (
                         request_7._form_loaded
                         or ctx._sharing is not None
-                        or (not overrides_2.stock_request and type(request_7).close is not _CLOSE)
+                        or (not overrides_3.stock_request and type(request_7).close is not _CLOSE)
                     ):
                         errors_2 = ctx._let_go_last(errors_2)
                         if ctx._unit is not None:
@@ -622,7 +619,7 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
                         own._state = _ENDING
                         if current_app_ctx(None) is not own:
                             set_app_ctx(own)
-                        if overrides_2.do_teardown_appcontext:
+                        if overrides_3.do_teardown_appcontext:
                             more = own._teardown(None)
                         else:
                             more = teardown_appcontext(app_4, None)
