@@ -19,7 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from soak import SoakFailure
-from tools import proof
+from tools import flatten, proof
 
 SECONDS = 400.0
 ATTEMPTS = 40
@@ -51,6 +51,9 @@ def mutant(patch: Path) -> Iterator[Path]:
         applied = apply(patch, Path(folder))
         if applied.returncode:
             raise SoakFailure(f"{patch.name} does not apply any more:\n{applied.stdout}")
+        # What is written from other parts has the fault too.
+        package = source / "demijohn"
+        (package / flatten.TARGET.relative_to(flatten.PACKAGE)).write_text(flatten.written(package))
         yield source
 
 

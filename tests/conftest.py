@@ -111,7 +111,7 @@ def same_speed() -> Iterator[None]:
 
 @pytest.fixture
 def in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Serve requests by `pipeline_flat`, as in production.
+    """Serve requests by `wsgi_flat`, as in production.
 
     The plugin's leak check has a method of contexts replaced, and so the pipeline's parts serve.
     """

@@ -97,12 +97,12 @@ from __future__ import annotations
 class Sources:
     """The functions and names of the modules that are read."""
 
-    def __init__(self) -> None:
+    def __init__(self, package: Path = PACKAGE) -> None:
         self.functions: dict[str, tuple[ast.FunctionDef, str]] = {}
         # Module -> name -> the module and the name that it is imported from.
         self.names: dict[str, dict[str, tuple[str, str]]] = {}
         for module in SOURCES:
-            path = PACKAGE / f"{module.replace('.', '/')}.py"
+            path = package / f"{module.replace('.', '/')}.py"
             self.names[module] = names = {}
             for node in ast.parse(path.read_text()).body:
                 if isinstance(node, ast.FunctionDef):
@@ -477,9 +477,9 @@ def _left(body: list[ast.stmt], target: Target | None, in_loop: bool) -> list[as
     return made
 
 
-def written() -> str:
-    """The whole file."""
-    sources = Sources()
+def written(package: Path = PACKAGE) -> str:
+    """The whole file, from the sources in this folder."""
+    sources = Sources(package)
     functions: list[str] = []
     imports: dict[str, tuple[str, str]] = {}
     for root in ROOTS:

@@ -73,14 +73,14 @@ _RESPONSES = _responses(Response)
 _OPEN_SESSION = SecureCookieSessionInterface.open_session
 
 
-# The steps that `pipeline_flat` has in it, besides those that stand in the way of `quick`.
+# The steps that `serve.wsgi_flat` has in it, besides those that stand in the way of `quick`.
 _IN_FLAT = frozenset({*STEPS[:3], "app_context", "request_context"})
 # So too methods, with their classes, which are watched: see `holds`.
 _methods: list[tuple[type, str, object]] = []
 
 
 def holds(cls: type, *names: str) -> None:
-    """Note that `pipeline_flat` has in it what these methods of `cls` are now."""
+    """Note that `serve.wsgi_flat` has in it what these methods of `cls` are now."""
     _methods.extend((cls, name, getattr(cls, name)) for name in names)
 
 
