@@ -180,7 +180,8 @@ def test_quick_is_what_coerce_would_send() -> None:
     """Body and content type of the plainest values are those of the whole response."""
     for value in ("a\xe4", b"b", {"a": 1}, [1], "", {}):
         response = ours(value)
-        assert quick(value, PROVIDER) == (response.get_data(), response.content_type)
+        header = ("Content-Type", response.content_type)
+        assert quick(value, PROVIDER) == (response.get_data(), header)
 
 
 def test_quick_leaves_the_rest() -> None:
@@ -234,8 +235,8 @@ def test_quick_asks_for_the_stock_provider(provider: t.Any) -> None:
     """JSON is quick only where nobody else makes its responses; text and bytes always are."""
     assert quick({}, provider)[0] is None
     assert quick([], provider)[0] is None
-    assert quick("a", provider) == (b"a", "text/html; charset=utf-8")
-    assert quick(b"a", provider) == (b"a", "text/html; charset=utf-8")
+    assert quick("a", provider) == (b"a", ("Content-Type", "text/html; charset=utf-8"))
+    assert quick(b"a", provider) == (b"a", ("Content-Type", "text/html; charset=utf-8"))
 
 
 def test_quick_follows_the_providers_mimetype() -> None:

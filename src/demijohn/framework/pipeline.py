@@ -280,7 +280,7 @@ def finalize(
                 length = (
                     CONTENT_LENGTHS[size] if size <= MOST_NOTED else ("Content-Length", str(size))
                 )
-                headers = [("Content-Type", content_type), length]
+                headers = [content_type, length]
                 return "200 OK", headers, () if ctx.request.method == "HEAD" else (body,)
             response = assemble(Response, body, content_type)
     if response is None:

@@ -23,7 +23,8 @@ if t.TYPE_CHECKING:
 
 ResponseT = t.TypeVar("ResponseT", bound=WerkzeugResponse)
 
-_HTML: t.Final = "text/html; charset=utf-8"
+_HTML: t.Final = ("Content-Type", "text/html; charset=utf-8")
+_JSON: t.Final = ("Content-Type", "application/json")
 _ALLOWED: t.Final = (
     " The return type must be a string, dict, list, tuple with headers or status, Response"
     " instance, or WSGI callable, but it was a "
@@ -46,8 +47,9 @@ class Asked(t.Protocol):
     def endpoint(self) -> str | None: ...
 
 
-def quick(rv: object, json: t.Any) -> tuple[bytes | None, str]:
-    """Body and content type of a plain `str`, `bytes`, `dict` or `list`; no body for others.
+def quick(rv: object, json: t.Any) -> tuple[bytes | None, tuple[str, str]]:
+    """Body and `Content-Type` header of a plain `str`, `bytes`, `dict` or `list`; no body for
+    others.
 
     Holds where the response class is `Response` itself. `json` is the application's provider; a
     `dict` or a `list` is quick only with one that has `response_bytes` and whose `response` is its
@@ -59,20 +61,20 @@ def quick(rv: object, json: t.Any) -> tuple[bytes | None, str]:
             json._stock is changes.version or json.is_stock()
         ):
             try:
-                return ("".join(compact_parts(rv, 0)) + "\n").encode(), "application/json"
+                return ("".join(compact_parts(rv, 0)) + "\n").encode(), _JSON
             except RecursionError:
                 pass  # said below, by the provider
         if not isinstance(json, DefaultJSONProvider) or json.has_own_response():
-            return None, ""
+            return None, _HTML
         mimetype = json.mimetype
         if mimetype != "application/json":
             mimetype = get_content_type(mimetype, "utf-8")
-        return json.response_bytes(rv), mimetype
+        return json.response_bytes(rv), ("Content-Type", mimetype)
     if kind is str:
         return rv.encode(), _HTML  # type: ignore[attr-defined]  # t.cast takes 30 ns
     if kind is bytes:
         return rv, _HTML  # type: ignore[return-value]
-    return None, ""
+    return None, _HTML
 
 
 def coerce(

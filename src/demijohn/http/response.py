@@ -176,7 +176,7 @@ class Response(WerkzeugResponse, metaclass=Watched):
         be good: nothing is checked, and `status` has to be the line for `status_code`."""
         if not (cls._stock_init and cls.automatically_set_content_length):
             return cls(body, status, content_type=content_type)
-        return assemble(cls, body, content_type, status_code, status)
+        return assemble(cls, body, ("Content-Type", content_type), status_code, status)
 
     def _settings(self) -> RequestSettings | None:
         """Whose config holds; without any, Werkzeug's defaults do."""
@@ -271,14 +271,19 @@ Response._note_overrides()
 
 
 def assemble(
-    cls: type[R], body: bytes, content_type: str, status_code: int = 200, status: str = "200 OK"
+    cls: type[R],
+    body: bytes,
+    content_type: tuple[str, str],
+    status_code: int = 200,
+    status: str = "200 OK",
 ) -> R:
-    """What `cls.build` makes, for a class that leaves everything to `Response`."""
+    """What `cls.build` makes, for a class that leaves everything to `Response`; `content_type` is
+    the header."""
     response = _new(cls)
     headers = _new(Headers)
     size = len(body)
     length = CONTENT_LENGTHS[size] if size <= MOST_NOTED else ("Content-Length", str(size))
-    headers._list = [("Content-Type", content_type), length]
+    headers._list = [content_type, length]
     response.headers = headers
     response._status = status
     response._status_code = status_code

@@ -58,7 +58,7 @@ from ..framework.signals import (
 )
 from ..framework.streams import SyncSteps
 from ..framework.wrappers import Request, Response
-from ..http.coerce import _HTML
+from ..http.coerce import _HTML, _JSON
 from ..http.headers import CONTENT_LENGTHS, MOST_NOTED, Headers
 from ..http.json_provider import DefaultJSONProvider, compact_parts
 from ..http.response import (
@@ -299,7 +299,7 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
                                         try:
                                             body_2, content_type = (
                                                 ("".join(compact_parts(rv, 0)) + "\n").encode(),
-                                                "application/json",
+                                                _JSON,
                                             )
                                             break
                                         except RecursionError:
@@ -308,12 +308,15 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
                                         not isinstance(json, DefaultJSONProvider)
                                         or json.has_own_response()
                                     ):
-                                        body_2, content_type = (None, "")
+                                        body_2, content_type = (None, _HTML)
                                         break
                                     mimetype = json.mimetype
                                     if mimetype != "application/json":
                                         mimetype = get_content_type(mimetype, "utf-8")
-                                    body_2, content_type = (json.response_bytes(rv), mimetype)
+                                    body_2, content_type = (
+                                        json.response_bytes(rv),
+                                        ("Content-Type", mimetype),
+                                    )
                                     break
                                 if kind is str:
                                     body_2, content_type = (rv.encode(), _HTML)
@@ -321,7 +324,7 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
                                 if kind is bytes:
                                     body_2, content_type = (rv, _HTML)
                                     break
-                                body_2, content_type = (None, "")
+                                body_2, content_type = (None, _HTML)
                                 break
                             if body_2 is not None:
                                 if app.after_request_funcs:
@@ -348,7 +351,7 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
                                         if size <= MOST_NOTED
                                         else ("Content-Length", str(size))
                                     )
-                                    headers_2 = [("Content-Type", content_type), length]
+                                    headers_2 = [content_type, length]
                                     answer_2 = (
                                         "200 OK",
                                         headers_2,
@@ -363,7 +366,7 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
                                     if size_2 <= MOST_NOTED
                                     else ("Content-Length", str(size_2))
                                 )
-                                headers_3._list = [("Content-Type", content_type), length_2]
+                                headers_3._list = [content_type, length_2]
                                 response_2.headers = headers_3
                                 response_2._status = "200 OK"
                                 response_2._status_code = 200
