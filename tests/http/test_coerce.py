@@ -247,7 +247,8 @@ def test_quick_follows_the_providers_mimetype() -> None:
 
     provider = Own(JSON_APP)
     response = provider.response({})
-    assert quick({}, provider) == (response.get_data(), "text/json; charset=utf-8")
+    header = ("Content-Type", "text/json; charset=utf-8")
+    assert quick({}, provider) == (response.get_data(), header)
     assert response.content_type == "text/json; charset=utf-8"
 
 
