@@ -27,7 +27,7 @@ from .globals import (
     set_app_ctx,
 )
 from .plan import holds, is_async
-from .signals import appcontext_popped, appcontext_pushed, appcontext_tearing_down
+from .signals import appcontext_popped, appcontext_pushed, appcontext_tearing_down, send_signal
 from .sites import Site
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ class AppContext(Context, stack=app_stack, metaclass=Watched):
     def on_enter(self) -> None:
         self._failed, self._outcome = False, None
         if appcontext_pushed.receivers:
-            appcontext_pushed.send(self.app, _async_wrapper=self.app.ensure_sync)
+            send_signal(self.app, appcontext_pushed)
 
     def _idle(self) -> bool:
         app = self.app
@@ -267,7 +267,7 @@ class AppContext(Context, stack=app_stack, metaclass=Watched):
 
     def _after_end(self) -> None:
         if appcontext_popped.receivers:
-            appcontext_popped.send(self.app, _async_wrapper=self.app.ensure_sync)
+            send_signal(self.app, appcontext_popped)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.app.name}>"

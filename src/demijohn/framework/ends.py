@@ -20,7 +20,7 @@ from .globals import (
     set_request_ctx,
 )
 from .plan import Lists, call
-from .signals import appcontext_popped, appcontext_tearing_down, request_tearing_down
+from .signals import appcontext_popped, appcontext_tearing_down, request_tearing_down, send_signal
 from .wrappers import Request
 
 _CLOSE = Request.close
@@ -83,7 +83,7 @@ def _send_end(
     app: Any, signal: Any, exc: BaseException | None, errors: list[BaseException]
 ) -> None:
     try:
-        signal.send(app, _async_wrapper=app.ensure_sync, exc=exc)
+        send_signal(app, signal, exc=exc)
     except BaseException as error:
         errors.append(error)
     finally:
@@ -181,7 +181,7 @@ def end_at_edge(ctx: Any, exc: BaseException | None) -> list[BaseException] | No
         own._ended_at = now
         if appcontext_popped.receivers:
             try:
-                own._after_end()
+                send_signal(app, appcontext_popped)
             except BaseException as error:
                 errors = [*(errors or ()), error]
     try:

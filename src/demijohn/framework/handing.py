@@ -13,6 +13,7 @@ from functools import partial
 from threading import get_ident
 from typing import Any, Generic, TypeVar
 
+from blinker import Signal
 from werkzeug.wrappers import Response as BaseResponse
 
 from ..context.cancel import is_of_a_task
@@ -22,6 +23,8 @@ from ..context.loops import drive_async, is_running, run_on
 from ..context.opening import Opened
 from ..context.releasing import releasing_clean
 from ..context.unit import closing
+from .plan import is_async
+from .signals import appcontext_pushed
 
 T = TypeVar("T")
 
@@ -163,7 +166,7 @@ def hand(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Call:
     return Call(function, args, kwargs)
 
 
-async def run(app: Any, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+async def call(app: Any, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Call a user's function: an async one is awaited, a sync one handed out."""
     plans = app._plans
     try:
@@ -179,7 +182,22 @@ async def run(app: Any, function: Callable[..., Any], /, *args: Any, **kwargs: A
     return await interruptible(function(*args, **kwargs))
 
 
-call = run
+async def send_signal(app: Any, signal: Signal, /, **what: Any) -> None:
+    """Send a signal of the application's: async receivers are awaited, sync ones handed out.
+
+    As `Signal.send` goes about it: one after the other, and an error of one's is the sender's. What
+    receives is noted nowhere, as signals hold their receivers weakly.
+    """
+    if signal.is_muted:
+        return
+    for receiver in signal.receivers_for(app):
+        if not is_async(receiver):
+            await hand(receiver, app, **what)
+        elif app._plans.overrides.ensure_sync:
+            await hand(app.ensure_sync(receiver), app, **what)
+        else:
+            await Ask(nothing)
+            await interruptible(receiver(app, **what))
 
 
 def call_view(app: Any, view: Callable[..., Any], args: Any) -> Awaitable[Any]:
@@ -223,8 +241,8 @@ def _why_interrupted(driver: Any) -> BaseException | None:
 
 async def begin(ctx: Any, joined: Any) -> None:
     """Begin a request's context at its edge, and read the body where the edge says so."""
-    if ctx.app._plans.idle_interface is None:
-        # It may look into a database for the session.
+    if ctx.app._plans.idle_interface is None or (joined is None and appcontext_pushed.receivers):
+        # It may look into a database for the session, and receivers may block.
         await hand(ctx._begin_at_edge, joined)
     else:
         ctx._begin_at_edge(joined)

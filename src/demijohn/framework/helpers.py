@@ -18,7 +18,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from ..http import files
 from .globals import _cv_app, _cv_request, current_app, request, request_ctx, session
 from .session_access import SessionSource
-from .signals import message_flashed
+from .signals import message_flashed, send_signal
 from .streams import stream_with_context as stream_with_context
 from .wrappers import Response
 
@@ -136,7 +136,7 @@ def flash(message: str, category: str = "message") -> None:
     flashes.append((category, message))
     session["_flashes"] = flashes
     app = current_app._get_current_object()
-    message_flashed.send(app, _async_wrapper=app.ensure_sync, message=message, category=category)
+    send_signal(app, message_flashed, message=message, category=category)
 
 
 def get_flashed_messages(

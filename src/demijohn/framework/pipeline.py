@@ -19,11 +19,7 @@ from .contexts import RequestContext, new_request
 from .ends import end_at_edge
 from .limits import answer_to
 from .plan import Lists, call
-from .signals import (
-    got_request_exception,
-    request_finished,
-    request_started,
-)
+from .signals import got_request_exception, request_finished, request_started, send_signal
 from .wrappers import Response
 
 
@@ -103,7 +99,7 @@ def full_dispatch(ctx: Any, app: Any, overrides: Any, may_be_quick: bool) -> Any
         if not app._got_first_request:
             app._end_setup(ctx.request.environ)
         if request_started.receivers:
-            request_started.send(app, _async_wrapper=app.ensure_sync)
+            send_signal(app, request_started)
         rv = None
         if overrides.preprocess_request:
             rv = app.preprocess_request()
@@ -245,7 +241,7 @@ def reported(app: Any, error: Any) -> None:
         explain_await(error)
     try:
         if got_request_exception.receivers:
-            got_request_exception.send(app, _async_wrapper=app.ensure_sync, exception=error)
+            send_signal(app, got_request_exception, exception=error)
         if app._propagates:
             raise error
         app.log_exception((type(error), error, error.__traceback__))
@@ -295,7 +291,7 @@ def finalize(
         else:
             response = process_response(ctx, app, response, after)
         if request_finished.receivers:
-            request_finished.send(app, _async_wrapper=app.ensure_sync, response=response)
+            send_signal(app, request_finished, response=response)
     except BaseException as error:
         if not (from_error_handler and isinstance(error, Exception)):
             discard(app, response)

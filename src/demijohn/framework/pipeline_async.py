@@ -16,8 +16,9 @@ from ..context.cancel import outcome_of
 from ..http.coerce import quick
 from ..http.headers import CONTENT_LENGTHS, MOST_NOTED
 from ..http.response import assemble
+from .awaiting import explain_await
 from .contexts import RequestContext, new_request
-from .ends import _CLOSE, _CURRENT, _ENDED, _ENDING, _send_end
+from .ends import _CLOSE, _CURRENT, _ENDED, _ENDING
 from .globals import (
     current_app_ctx,
     current_request_ctx,
@@ -26,13 +27,23 @@ from .globals import (
     set_app_ctx,
     set_request_ctx,
 )
-from .handing import begin, call, call_view, close_unit, hand, make_response, run, save_session
+from .handing import (
+    begin,
+    call,
+    call_view,
+    close_unit,
+    hand,
+    make_response,
+    save_session,
+    send_signal,
+)
 from .limits import answer_to
-from .pipeline import Raised, _names, after_hooks, discard, reported
+from .pipeline import Raised, _names, after_hooks, discard
 from .plan import Lists
 from .signals import (
     appcontext_popped,
     appcontext_tearing_down,
+    got_request_exception,
     request_finished,
     request_started,
     request_tearing_down,
@@ -104,7 +115,7 @@ async def full_dispatch(ctx: Any, app: Any, overrides: Any, may_be_quick: bool) 
         if not app._got_first_request:
             app._end_setup(ctx.request.environ)
         if request_started.receivers:
-            request_started.send(app, _async_wrapper=app.ensure_sync)
+            await send_signal(app, request_started)
         rv = None
         if overrides.preprocess_request:
             rv = await hand(app.preprocess_request)
@@ -148,14 +159,9 @@ async def preprocess(ctx: Any, app: Any) -> Any:
             for preprocessor in preprocessors:
                 await hand(preprocessor, request.endpoint, request.view_args)
         plan = plans.of[None if rule is None else rule.endpoint]
-    plain = plans.plain
     for hooks in plan.before:
         for hook in hooks:
-            try:
-                direct = hook in plain
-            except TypeError:
-                direct = False
-            rv = await run(app, hook) if direct else await call(app, hook)
+            rv = await call(app, hook)
             if rv is not None:
                 return rv
     return None
@@ -207,7 +213,7 @@ async def handle_user_exception(ctx: Any, app: Any, error: Any) -> Any:
 async def handle_exception(ctx: Any, app: Any, error: Any) -> Any:
     """The 500 answer to an error that nobody handled; raises it where exceptions propagate."""
     try:
-        reported(app, error)
+        await reported(app, error)
         answer: Any = answer_to(error)
     finally:
         del error  # as in handle_user_exception
@@ -218,6 +224,20 @@ async def handle_exception(ctx: Any, app: Any, error: Any) -> Any:
     if overrides.finalize_request:
         return await hand(app.finalize_request, answer, from_error_handler=True)
     return await finalize(ctx, app, answer, overrides, False, True)
+
+
+async def reported(app: Any, error: Any) -> None:
+    """Tell of an error that nobody handled, once; raises it where exceptions propagate."""
+    if isinstance(error, TypeError):
+        explain_await(error)
+    try:
+        if got_request_exception.receivers:
+            await send_signal(app, got_request_exception, exception=error)
+        if app._propagates:
+            raise error
+        await hand(app.log_exception, (type(error), error, error.__traceback__))
+    finally:
+        del error
 
 
 async def finalize(
@@ -259,7 +279,7 @@ async def finalize(
         else:
             response = await process_response(ctx, app, response, after)
         if request_finished.receivers:
-            request_finished.send(app, _async_wrapper=app.ensure_sync, response=response)
+            await send_signal(app, request_finished, response=response)
     except BaseException as error:
         if not (from_error_handler and isinstance(error, Exception)):
             discard(app, response)
@@ -286,16 +306,9 @@ async def process_response(ctx: Any, app: Any, response: Any, after: Lists | Non
     if after is None:
         after = after_hooks(ctx, app)
     if after:
-        plain = plans.plain
         for hooks in after:
             for hook in reversed(hooks):
-                try:
-                    direct = hook in plain
-                except TypeError:
-                    direct = False
-                response = (
-                    await run(app, hook, response) if direct else await call(app, hook, response)
-                )
+                response = await call(app, hook, response)
     if (
         ctx._opened is not None
         or plans.idle_interface is None
@@ -327,26 +340,30 @@ async def run_all(
     Invariant: whatever one of them raises, the next one runs. Returns what they raised.
     """
     errors: list[BaseException] = []
-    plain = app._plans.plain
     for functions in lists:
         for hook in reversed(functions):
             try:
-                direct = hook in plain
-            except TypeError:
-                direct = False
-            try:
-                if direct:
-                    await run(app, hook, exc)
-                else:
-                    await call(app, hook, exc)
+                await call(app, hook, exc)
             except BaseException as error:
                 errors.append(error)
     if signal is not None and signal.receivers:
-        _send_end(app, signal, exc, errors)
+        await _send_end(app, signal, exc, errors)
     try:
         return errors
     finally:
         # The errors' tracebacks lead to this frame.
+        del errors
+
+
+async def _send_end(
+    app: Any, signal: Any, exc: BaseException | None, errors: list[BaseException]
+) -> None:
+    try:
+        await send_signal(app, signal, exc=exc)
+    except BaseException as error:
+        errors.append(error)
+    finally:
+        # The error's traceback leads to this frame.
         del errors
 
 
@@ -430,7 +447,7 @@ async def end_at_edge(ctx: Any, exc: BaseException | None) -> list[BaseException
         own._ended_at = now
         if appcontext_popped.receivers:
             try:
-                own._after_end()
+                await send_signal(app, appcontext_popped)
             except BaseException as error:
                 errors = [*(errors or ()), error]
     try:

@@ -12,7 +12,9 @@ All have the application as sender. Receivers get these keyword arguments beside
 
 from __future__ import annotations
 
-from blinker import Namespace
+from typing import Any
+
+from blinker import Namespace, Signal
 
 # Not Blinker's default namespace: a signal that someone else names alike is another signal.
 _signals = Namespace()
@@ -27,3 +29,8 @@ appcontext_tearing_down = _signals.signal("appcontext-tearing-down")
 appcontext_pushed = _signals.signal("appcontext-pushed")
 appcontext_popped = _signals.signal("appcontext-popped")
 message_flashed = _signals.signal("message-flashed")
+
+
+def send_signal(app: Any, signal: Signal, /, **what: Any) -> None:
+    """Send a signal of the application's, of which it was asked whether anybody receives it."""
+    signal.send(app, _async_wrapper=app.ensure_sync, **what)

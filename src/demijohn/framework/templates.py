@@ -15,7 +15,7 @@ from jinja2 import BaseLoader, Template
 from jinja2 import Environment as JinjaEnvironment
 
 from demijohn.framework.globals import _cv_app, _cv_request, current_app
-from demijohn.framework.signals import before_render_template, template_rendered
+from demijohn.framework.signals import before_render_template, send_signal, template_rendered
 from demijohn.framework.streams import stream_with_context
 from demijohn.http.template_debug import Attempt, explain
 from demijohn.http.templating import DispatchingJinjaLoader as HttpDispatchingJinjaLoader
@@ -157,4 +157,4 @@ def _tell(
 ) -> None:
     """Send a signal if anyone listens: looking costs 20 ns, sending to nobody 240."""
     if signal.receivers:
-        signal.send(app, _async_wrapper=app.ensure_sync, template=template, context=context)
+        send_signal(app, signal, template=template, context=context)

@@ -23,7 +23,7 @@ from . import pipeline_async as steps
 from .contexts import RequestContext
 from .copies import Sharing
 from .handing import Ask, begin, hand, nothing, save_session, spare
-from .pipeline import Raised, reported
+from .pipeline import Raised
 from .wrappers import WebSocket
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ async def converse(app: Any, environ: WSGIEnvironment, connection: Any) -> Farew
         except Exception as error:
             farewell.error = error
             if connection.begun:
-                _say_goodbye(farewell, app, error)
+                await _say_goodbye(farewell, app, error)
                 return farewell
             if app._plans.overrides_now(app, "handle_exception"):
                 answer = await hand(app.handle_exception, error)
@@ -228,7 +228,7 @@ def _log_origin(app: Any, request: WebSocket) -> None:
 # -- the end of a view ----------------------------------------------------------------------------
 
 
-def _say_goodbye(farewell: Farewell, app: Any, error: Exception) -> None:
+async def _say_goodbye(farewell: Farewell, app: Any, error: Exception) -> None:
     """What becomes of an error that came out of a view whose connection was accepted."""
     stopped = _stop_in(error, farewell.ctx.request.connection)
     if isinstance(stopped, http.WebSocketDisconnected):
@@ -252,7 +252,7 @@ def _say_goodbye(farewell: Farewell, app: Any, error: Exception) -> None:
     else:
         farewell.code = http.INTERNAL_ERROR
         try:
-            reported(app, error)
+            await steps.reported(app, error)
         except BaseException as raised:
             farewell.answer = Raised(raised)
 

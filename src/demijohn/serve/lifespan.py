@@ -18,7 +18,7 @@ from ..context.ending import raise_errors
 from ..context.releasing import releasing_clean
 from ..context.sources import Source, async_source, sync_source
 from ..framework.globals import current_app_ctx
-from ..framework.handing import Ask, hand, made, run
+from ..framework.handing import Ask, call, hand, made
 from ..framework.limits import end_timeout
 from ..framework.sites import Site
 from .driving import Work
@@ -148,7 +148,7 @@ class Lifespan:
         self.starting = _named(kind, function)
         work = Work(Context(), self._threads)
         try:
-            await work.drive(_in_context(self.app, run(self.app, function)))
+            await work.drive(_in_context(self.app, call(self.app, function)))
         finally:
             work.free()
 

@@ -55,6 +55,7 @@ from ..framework.signals import (
     request_finished,
     request_started,
     request_tearing_down,
+    send_signal,
 )
 from ..framework.streams import SyncSteps
 from ..framework.wrappers import Request, Response
@@ -215,7 +216,7 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
                         if not app._got_first_request:
                             app._end_setup(ctx_2.request.environ)
                         if request_started.receivers:
-                            request_started.send(app, _async_wrapper=app.ensure_sync)
+                            send_signal(app, request_started)
                         rv = None
                         if app.before_request_funcs or app.url_value_preprocessors:
                             while True:
@@ -411,9 +412,7 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
                                     ctx_2._save_session(response_3)
                                 response = response_3
                                 if request_finished.receivers:
-                                    request_finished.send(
-                                        app, _async_wrapper=app.ensure_sync, response=response
-                                    )
+                                    send_signal(app, request_finished, response=response)
                             except BaseException:
                                 discard(app, response)
                                 raise
@@ -636,7 +635,7 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
                     own._ended_at = now
                     if appcontext_popped.receivers:
                         try:
-                            own._after_end()
+                            send_signal(app_4, appcontext_popped)
                         except BaseException as error_6:
                             errors_2 = [*(errors_2 or ()), error_6]
                 try:
