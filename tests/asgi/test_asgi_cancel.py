@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 import pytest
+from flask import Flask
 
 from demijohn import Demijohn, request, resource
 from demijohn.globals import app_ctx, request_ctx
@@ -319,6 +320,39 @@ def test_a_sync_view_is_told_and_goes_on(app: Demijohn) -> None:
         return "done" if time.monotonic() - began < 10 else "late"
 
     assert asyncio.run(ask(app)).data == b"done"
+
+
+def test_after_hooks_run_for_the_answer_to_an_error_too(app: Demijohn) -> None:
+    """One that the deadline broke off runs again, whole, for the 503, as one that raised does for
+    the 500 under Flask: that answer wants its headers too."""
+    passed: list[Any] = []
+    woken = asyncio.Event()
+
+    @app.after_request
+    async def after(response: Any) -> Any:
+        passed.append(response.status_code)
+        if response.status_code == 200:
+            await woken.wait()
+        response.headers["After"] = "ran"
+        return response
+
+    app.get("/", deadline=0.02)(lambda: "x")
+    peer = asyncio.run(ask(app))
+    assert (peer.status, peer.headers["after"], passed) == (503, "ran", [200, 503])
+
+    flask_app, again = Flask("flask"), []
+    flask_app.config["PROPAGATE_EXCEPTIONS"] = False
+    flask_app.get("/")(lambda: "x")
+
+    @flask_app.after_request
+    def raises_once(response: Any) -> Any:
+        again.append(response.status_code)
+        if response.status_code == 200:
+            raise LookupError("the hook")
+        return response
+
+    assert flask_app.test_client().get("/").status_code == 500
+    assert again == [200, 500]
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
