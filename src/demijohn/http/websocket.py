@@ -6,10 +6,13 @@ application. Close codes are those of RFC 6455, 7.4.
 
 from __future__ import annotations
 
+import re
 import typing as t
 from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
+from wsgiref.util import is_hop_by_hop
 
+from .headers import check_name, check_value
 from .lazy import lazy
 from .request import Request
 
@@ -36,6 +39,8 @@ CLOSED: t.Final = "closed"
 MOST_REASON: t.Final = 123
 """How many bytes the reason of a close frame may have (RFC 6455, 5.5)."""
 
+_TOKEN: t.Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_HANDSHAKE: t.Final = ("content-length", "trailer", "proxy-connection")
 _DEFAULT_PORTS: t.Final = {"http": ":80", "https": ":443", "ws": ":80", "wss": ":443"}
 
 
@@ -157,8 +162,9 @@ class WebSocket(Request):
 
         `subprotocol` is one of `requested_subprotocols`, else `ValueError`. `headers` go into the
         answer, together with the session's cookie: what is written to the session from now on
-        cannot reach the client, and raises `SessionReadOnly`. Raises `RuntimeError` when the
-        connection was accepted already.
+        cannot reach the client, and raises `SessionReadOnly`. One that is malformed, or part of the
+        handshake, raises `ValueError`. Raises `RuntimeError` when the connection was accepted
+        already.
         """
         if subprotocol is not None and subprotocol not in self.requested_subprotocols:
             raise ValueError(
@@ -171,7 +177,9 @@ class WebSocket(Request):
                 " has. Call `accept` before the first of them."
             )
         pairs: t.Any = headers.items() if isinstance(headers, Mapping) else headers or ()
-        await self._wire.accept(subprotocol, list(pairs))
+        pairs = list(pairs)
+        check_accept(pairs)
+        await self._wire.accept(subprotocol, pairs)
 
     async def receive(self) -> Message:
         """The next message, text or bytes."""
@@ -260,6 +268,26 @@ class WebSocket(Request):
             return await self.receive()
         except WebSocketDisconnected:
             raise StopAsyncIteration from None
+
+
+def check_accept(headers: Iterable[tuple[str, str]]) -> None:
+    """Raise `ValueError` for a header that an accepting answer may not have: a malformed one, or
+    one with which servers make the handshake themselves (RFC 6455, 4.2.2; RFC 9110, 7.6.1, 8.6)."""
+    for name, value in headers:
+        check_name(name)
+        check_value(value)
+        if not _TOKEN.fullmatch(name):
+            raise ValueError(f"{name!r} is no name for a header (RFC 9110, 5.1).")
+        if not all(letter <= "\xff" for letter in value):
+            raise ValueError(f"The value of {name!r} has characters beyond ISO-8859-1.")
+        lower = name.lower()
+        if lower == "sec-websocket-protocol":
+            raise ValueError("Give the subprotocol as an argument, not as a header.")
+        if lower.startswith("sec-websocket-") or lower in _HANDSHAKE or is_hop_by_hop(lower):
+            raise ValueError(
+                f"The header {name!r} belongs to the handshake: the server gives it, and another"
+                " one would break the connection."
+            )
 
 
 def check_close(code: int, reason: str) -> None:

@@ -19,7 +19,6 @@ from ..framework.children import child_context
 from ..framework.globals import current_app_ctx, current_request_ctx
 from ..framework.pipeline import Raised
 from ..framework.websockets import Farewell, converse
-from ..http.headers import check_all
 from ..http.websocket import (
     CLOSED,
     INTERNAL_ERROR,
@@ -87,10 +86,6 @@ class Connection:
     # -- what the view calls ----------------------------------------------------------------------
 
     async def accept(self, subprotocol: str | None, headers: list[tuple[str, str]]) -> None:
-        check_all(headers)
-        for name, _ in headers:
-            if name.lower() == "sec-websocket-protocol":
-                raise ValueError("Give the subprotocol as an argument, not as a header.")
         async with self._accepting:
             if self.accepted:
                 return

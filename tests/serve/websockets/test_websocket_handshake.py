@@ -71,6 +71,47 @@ def test_accepting_with_subprotocol_and_headers() -> None:
     assert "['chat.v2', 'chat']" in raised[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("X-A\r\nX-B", "1"),
+        ("X-A\x00", "1"),
+        ("X-A", "1\r\nX-B: 2"),
+        ("X-A", "a\x07"),
+        ("X A", "1"),
+        ("X-A:", "1"),
+        ("", "1"),
+        ("X-\u00e9", "1"),
+        ("X-A", "\u20ac"),
+        ("Sec-WebSocket-Accept", "x"),
+        ("SEC-WEBSOCKET-EXTENSIONS", "permessage-deflate"),
+        ("sec-websocket-version", "13"),
+        ("Connection", "close"),
+        ("Upgrade", "h2c"),
+        ("Content-Length", "5"),
+        ("Transfer-Encoding", "chunked"),
+        ("Keep-Alive", "1"),
+        ("Trailer", "X-A"),
+    ],
+)
+def test_headers_that_would_break_the_handshake(name: str, value: str) -> None:
+    """They are refused before anything is sent, and the connection can still be accepted."""
+    app = make_app()
+
+    @app.websocket("/")
+    async def view() -> None:
+        with pytest.raises(ValueError, match=r"header|value|[Hh]eader") as error:
+            await websocket.accept(headers={"X-Good": "1", name: value})
+        assert type(error.value) is ValueError
+        assert not websocket.accepted
+        await websocket.accept(headers=[("X-Good", "caf\u00e9\t1")])
+
+    wire = talk(app, Wire)
+    accept = {"type": "websocket.accept", "subprotocol": None}
+    assert wire.sent[0] == accept | {"headers": [(b"x-good", b"caf\xe9\t1")]}
+    assert wire.close == (1000, "")
+
+
 def test_what_a_websocket_tells() -> None:
     """It has what a request has, with ws in place of http; `request` is the same object."""
     app = make_app()
