@@ -155,6 +155,8 @@ class AppSetup(Scaffold):
         self.endpoint_sites: dict[str, Site] = {}
         self.blueprint_sites: dict[str, Site] = {}
         self._websocket_endpoints: set[str] = set()
+        #: Those of which the log has that they returned what nobody gets.
+        self._lost_answers: set[str] = set()
         #: Names in `g`, in the order of their declaration.
         self._carried_names: dict[str, None] = {}
         self._got_first_request = False

@@ -178,11 +178,27 @@ async def _talk(ctx: Any, app: Any, connection: Any) -> Any:
             error.__traceback__ = None  # as in the pipeline's `full_dispatch`
     try:
         if connection.begun:
+            if rv is not None:
+                _log_lost(app, ctx.request.endpoint, rv)
             await steps.process_response(ctx, app, None)
             return None
         return await steps.finalize(ctx, app, rv, app._plans.overrides)
     finally:
         rv = None  # it may be an exception, whose traceback has this frame
+
+
+def _log_lost(app: Any, endpoint: str, rv: Any) -> None:
+    """Log that what was returned for a connection that is accepted, or closed, reaches nobody; once
+    for each endpoint."""
+    if endpoint in app._lost_answers:
+        return
+    app._lost_answers.add(endpoint)
+    app.logger.warning(
+        "What the view of %r, or a function before it, returned (%s) is dropped: the WebSocket was"
+        " accepted or closed before. `await websocket.send(...)` sends it; returned before the"
+        " first `accept`, `receive`, `send` or `close` it refuses the connection. Said once.",
+        *(endpoint, type(rv).__name__),
+    )
 
 
 def _whole(response: Any, environ: WSGIEnvironment) -> tuple[int, list[tuple[str, str]], bytes]:

@@ -27,6 +27,37 @@ from demijohn import (
 )
 
 
+def test_a_value_that_reaches_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    """What a view returns for a connection that it accepted or closed is in the log, once for each
+    endpoint; what refuses a connection is not, and neither is None."""
+    app = make_app()
+
+    @app.websocket("/<what>")
+    async def view(what: str) -> Any:
+        if what == "refused":
+            return "no", 401
+        await (websocket.close(4001) if what == "closed" else websocket.accept())
+        return None if what == "quiet" else ("bye", 200)
+
+    @app.before_websocket
+    async def before() -> Any:
+        if request.path == "/before":
+            await websocket.accept()
+            return {}
+        return None
+
+    app.add_websocket("/other/<what>", "other", view)
+    assert talk(app, "/refused").close is None
+    assert talk(app, "/quiet").close == (1000, "")
+    assert not caplog.messages
+    for path, code in {"/accepted": 1000, "/closed": 4001, "/before": 1000}.items():
+        assert talk(app, path).close == (code, "")
+    (message,) = caplog.messages
+    assert "'view'" in message and "(tuple) is dropped" in message
+    talk(app, "/other/accepted")
+    assert "'other'" in caplog.messages[1]
+
+
 class Ends:
     """What the ends of an application's contexts were: one record an end."""
 
