@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
+from .asgi_environ import with_origin_form
 from .asgi_exchange import Receive, Send
 from .asgi_http import serve_http
 from .guesses import refuse_rsgi, refuse_wsgi
@@ -49,9 +50,12 @@ class ASGIApp:
         kind = scope["type"]
         if kind == "lifespan":
             await serve_lifespan(app, threads_of(app), scope, receive, send)
-        elif app._mounts is not None and await serve_mounted(app, scope, receive, send):
             return
-        elif kind == "websocket":
+        if kind in ("http", "websocket"):
+            scope = with_origin_form(scope)
+        if app._mounts is not None and await serve_mounted(app, scope, receive, send):
+            return
+        if kind == "websocket":
             await serve_websocket(app, threads_of(app), scope, receive, send)
         elif kind == "http":
             await serve_http(app, threads_of(app), scope, receive, send)

@@ -8,15 +8,44 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 EXTRA_KEY = "demijohn.environ"
 """The scope key under which a test client gives entries for the environ, its mark among them."""
 
+_SCHEMES = ("http://", "https://")
 _PLAIN = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
 # Written once for each header name that servers pass on: bounded, as clients choose names.
 _names: dict[bytes, str | None] = {}
 _MOST_NAMES = 1024
+
+
+def with_origin_form(scope: Any) -> Any:
+    """The scope of a request, also where its target came in absolute form, `GET http://host/path`.
+
+    Servers have to take that (RFC 9112, 3.2.2), and some leave the whole target in `path`. Then the
+    target's host stands in the place of the `Host` header, which is to be ignored. (Others drop the
+    target's host before anybody has seen it.)
+    """
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "").rstrip("/")
+    # uvicorn puts the root before whatever the target is.
+    start = len(root) if path.startswith(root) else 0
+    if path.startswith("/", start) or not path[start : start + 8].lower().startswith(_SCHEMES):
+        return scope
+    raw: bytes | None = scope.get("raw_path")
+    target = quote(path, safe="/:@[]") if raw is None else raw.decode("latin-1")
+    authority, slash, rest = target.partition("?")[0].partition("://")[2].partition("/")
+    if not authority:
+        return scope  # invalid (RFC 9110, 4.2.1), and no path of anybody's
+    raw_path = slash + rest or "/"
+    host = (b"host", authority.encode("latin-1"))
+    return {
+        **scope,
+        "path": root[:start] + unquote(raw_path, errors="surrogateescape"),
+        "raw_path": (quote(root[:start]) + raw_path).encode("latin-1"),
+        "headers": [host, *(one for one in scope["headers"] if one[0].lower() != b"host")],
+    }
 
 
 def environ_of(scope: Any, stream: Any) -> dict[str, Any]:
