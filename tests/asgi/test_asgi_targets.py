@@ -151,3 +151,68 @@ def test_a_server_with_an_absolute_target(app: Demijohn, http: Any) -> None:
     assert status == "HTTP/1.1 200 OK"
     host = "o.org" if http == "h11" else "a.com"
     assert (found["host"], found["url"]) == (host, f"http://{host}/p%20a/q?x=1")
+
+
+# -- several of what there is one of --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "length"),
+    [
+        ([("host", "a.com"), ("host", "b.com")], 400, None),
+        ([("host", "a.com"), ("Host", "a.com")], 400, None),
+        ([("content-length", "5"), ("content-length", "5")], 200, 5),
+        ([("content-length", "5, 5")], 200, 5),
+        ([("content-length", "5"), ("content-length", "6")], 400, None),
+        ([("content-length", "5,6")], 400, None),
+        ([("content-length", "5"), ("content-length", "+5")], 400, None),
+        ([("content-length", "5"), ("content-length", "")], 400, None),
+        ([("content-length", "5"), ("content-length", "6"), ("transfer-encoding", "x")], 200, None),
+    ],
+)
+def test_several_hosts_and_lengths(
+    app: Demijohn, headers: list[tuple[str, str]], status: int, length: int | None
+) -> None:
+    """Several hosts are no request (RFC 9112, 3.2), nor are lengths that disagree; ones that agree
+    are one (RFC 9110, 8.6). Nothing of the application's runs for what is refused."""
+    ran: list[str] = []
+    app.before_request(lambda: ran.append(request.path))
+    peer = Peer([b"hello"])
+    made = scope("POST", "/body") | {"headers": [(k.encode(), v.encode()) for k, v in headers]}
+    asyncio.run(app.asgi_app(made, peer.receive, peer.send))
+    assert (peer.status, peer.over) == (status, True)
+    assert ran == (["/body"] if status == 200 else [])
+    if status == 200:
+        assert app.json.loads(peer.data) == {"body": "hello", "length": length}
+    else:
+        assert peer.headers["content-length"] == str(len(peer.data))
+
+
+@pytest.mark.parametrize("extensions", [{}, {"websocket.http.response": {}}])
+def test_several_hosts_of_a_websocket(app: Demijohn, extensions: dict[str, Any]) -> None:
+    """It is refused, by an answer where the server can send one."""
+    ran: list[str] = []
+
+    @app.websocket("/ws")
+    async def view() -> None:
+        ran.append("view")
+
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "websocket.connect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    made = scope(path="/ws", type="websocket", extensions=extensions)
+    made["headers"].append((b"host", b"b.com"))
+    asyncio.run(app.asgi_app(made, receive, send))
+    assert not ran
+    if extensions:
+        assert [(one["type"], one.get("status")) for one in sent] == [
+            ("websocket.http.response.start", 400),
+            ("websocket.http.response.body", None),
+        ]
+    else:
+        assert sent == [{"type": "websocket.close", "code": 1008, "reason": ""}]

@@ -49,7 +49,10 @@ def with_origin_form(scope: Any) -> Any:
 
 
 def environ_of(scope: Any, stream: Any) -> dict[str, Any]:
-    """The environ of an `http` or `websocket` scope; `stream` is its `wsgi.input`."""
+    """The environ of an `http` or `websocket` scope; `stream` is its `wsgi.input`.
+
+    `ValueError` for several hosts, and for lengths that disagree: not every server looks.
+    """
     path, root = scope["path"], scope.get("root_path", "")
     # Servers disagree whether the path includes the root; the specification says that it does.
     if root and (path == root or path.startswith(root.rstrip("/") + "/")):
@@ -86,7 +89,10 @@ def environ_of(scope: Any, stream: Any) -> dict[str, Any]:
     if "HTTP_TRANSFER_ENCODING" in environ:
         # Stronger than a length (RFC 9112, 6.3); the server has taken the chunks apart.
         environ.pop("CONTENT_LENGTH", None)
-    if "CONTENT_LENGTH" not in environ:
+    length = environ.get("CONTENT_LENGTH")
+    if length is not None and "," in length:
+        environ["CONTENT_LENGTH"] = str(one_length(length))
+    if length is None:
         # What a chunked body has is known when it was read; it ends by itself.
         environ["wsgi.input_terminated"] = True
     if EXTRA_KEY in scope:
@@ -113,7 +119,18 @@ def _add_headers(environ: dict[str, Any], headers: Iterable[tuple[bytes, bytes]]
     # As one header, which is what several of a name mean (RFC 9110); cookies: RFC 9113. Joined
     # once: a client may send thousands.
     for name, texts in several.items():
+        if name == "HTTP_HOST":
+            raise ValueError(f"Several hosts (RFC 9112, 3.2): {texts}")
         environ[name] = ("; " if name == "HTTP_COOKIE" else ",").join(texts)
+
+
+def one_length(text: str) -> int:
+    """A `Content-Length`, which may have come several times; `ValueError` unless all agree."""
+    lengths = {part.strip(" \t") for part in text.split(",")}
+    length = lengths.pop()
+    if lengths or not (length.isascii() and length.isdigit()):
+        raise ValueError(f"Content-Length: {text!r}")
+    return int(length)
 
 
 def _header_key(raw: bytes) -> str | None:

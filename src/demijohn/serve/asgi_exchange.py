@@ -7,12 +7,31 @@ from contextvars import Context
 from typing import Any, TypeAlias
 
 from ..framework.pipeline_async import end
+from ..http.websocket import POLICY_VIOLATION
 from .asgi_body import Incoming
 from .drivers import CLIENT_KEY, report_errors
 from .driving import Work
 
 Send: TypeAlias = Callable[[dict[str, Any]], Awaitable[None]]
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
+
+
+DENIAL = "websocket.http.response"
+"""The extension of servers that send an answer to a WebSocket that is refused."""
+
+
+async def refuse(scope: Any, send: Send) -> None:
+    """Answer 400, before anything of an application's has seen the request."""
+    kind = "http.response"
+    if scope["type"] == "websocket":
+        if DENIAL not in (scope.get("extensions") or ()):
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": ""})
+            return
+        kind = DENIAL
+    body = b"Bad Request\n"
+    headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(body))]
+    await send({"type": f"{kind}.start", "status": 400, "headers": headers})
+    await send({"type": f"{kind}.body", "body": body, "more_body": False})
 
 
 class Left(Exception):

@@ -18,7 +18,7 @@ from ..framework.pipeline_async import respond
 from ..http.response import finish
 from .asgi_body import Incoming, LiveBody
 from .asgi_environ import environ_of
-from .asgi_exchange import Exchange, Left, Receive, Send
+from .asgi_exchange import Exchange, Left, Receive, Send, refuse
 from .asgi_stream import Stream
 from .drivers import CLIENT_KEY, enclosing, hand_out
 from .driving import Work
@@ -33,7 +33,11 @@ _PRESERVE_KEY = "werkzeug.debug.preserve_context"
 async def serve_http(app: Any, threads: Threads, scope: Any, receive: Receive, send: Send) -> None:
     """Serve one request."""
     incoming = Incoming(receive)
-    environ = environ_of(scope, LiveBody(incoming))
+    try:
+        environ = environ_of(scope, LiveBody(incoming))
+    except ValueError:
+        await refuse(scope, send)
+        return
     environ[LOADER] = incoming.load
     if current_app_ctx(None) is None and current_request_ctx(None) is None:
         context, joined = copy_context(), None

@@ -16,8 +16,9 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from ..context.ending import END_TIMEOUT
-from .asgi_environ import environ_of
-from .bridging import need_a2wsgi, one_length, sendable
+from .asgi_environ import environ_of, one_length
+from .asgi_exchange import refuse
+from .bridging import need_a2wsgi, sendable
 from .mounted import Mount
 from .threads import SYNC_THREADS, Limit, Threads, most
 
@@ -49,11 +50,12 @@ class WSGIOnASGI:
             await send({"type": "websocket.close", "code": 1000})
             return
         incoming = _Incoming(receive)
-        environ = environ_of(scope, io.BufferedReader(incoming))
         try:
-            _settle_length(environ)
+            environ = environ_of(scope, io.BufferedReader(incoming))
+            if "CONTENT_LENGTH" in environ:
+                environ["CONTENT_LENGTH"] = str(one_length(environ["CONTENT_LENGTH"]))
         except ValueError:
-            await _refuse(send)
+            await refuse(scope, send)
             return
         request = _Request(self._app, environ, incoming, send)
         await _Place(self._threads.calls)
@@ -98,19 +100,6 @@ class _Executor:
         lease.give_back()  # when it rests
         worker.do(work)
         return future
-
-
-def _settle_length(environ: dict[str, Any]) -> None:
-    """Leave one idea of the body's length in an environ; `ValueError` where there are several."""
-    if "CONTENT_LENGTH" in environ:
-        environ["CONTENT_LENGTH"] = str(one_length(environ["CONTENT_LENGTH"]))
-
-
-async def _refuse(send: Any) -> None:
-    body = b"Bad Request\n"
-    headers = [(b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 400, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
 
 
 class _Incoming(io.RawIOBase):

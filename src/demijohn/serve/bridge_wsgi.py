@@ -15,7 +15,8 @@ from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from .bridging import need_a2wsgi, one_length, sendable
+from .asgi_environ import one_length
+from .bridging import need_a2wsgi, sendable
 from .mounted import Mount
 from .mounted_lifespan import Lifespan
 from .side_loop import SideLoop

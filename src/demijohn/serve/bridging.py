@@ -36,12 +36,3 @@ def sendable(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]
         if not is_hop_by_hop(name.decode("latin-1")):
             found.append((name, value))
     return found
-
-
-def one_length(text: str) -> int:
-    """A `Content-Length`, which may have come several times; `ValueError` unless all agree."""
-    lengths = {part.strip(" \t") for part in text.split(",")}
-    length = lengths.pop()
-    if lengths or not (length.isascii() and length.isdigit()):
-        raise ValueError(f"Content-Length: {text!r}")
-    return int(length)

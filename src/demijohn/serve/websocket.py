@@ -29,7 +29,7 @@ from ..http.websocket import (
     short_reason,
 )
 from .asgi_environ import environ_of
-from .asgi_exchange import Exchange, Receive, Send
+from .asgi_exchange import DENIAL, Exchange, Receive, Send, refuse
 from .drivers import CLIENT_KEY, enclosing, hand_out
 from .driving import Work
 from .stopping import stopping_of
@@ -48,7 +48,6 @@ FAIR = 0.005
 
 _PER_MESSAGE = 256
 _LOST = 1006
-_DENIAL = "websocket.http.response"
 
 
 class Connection:
@@ -191,14 +190,14 @@ class Connection:
         """Refuse it: by an HTTP answer where the server can give one, else by status 403."""
         if self.closed is not None:
             return
-        if _DENIAL not in (self._scope.get("extensions") or ()):
+        if DENIAL not in (self._scope.get("extensions") or ()):
             await self.close_at_last(POLICY_VIOLATION, "")
             return
         self.closed = (POLICY_VIOLATION, "", False)
-        start = {"type": f"{_DENIAL}.start", "status": status, "headers": _encoded(headers)}
+        start = {"type": f"{DENIAL}.start", "status": status, "headers": _encoded(headers)}
         with suppress(OSError):
             await self._server_sends(start)
-            await self._server_sends({"type": f"{_DENIAL}.body", "body": body, "more_body": False})
+            await self._server_sends({"type": f"{DENIAL}.body", "body": body, "more_body": False})
 
     async def drop(self) -> None:
         """The connection is over: stop listening, and let go of its context."""
@@ -323,7 +322,11 @@ async def serve_websocket(
     """Serve one connection."""
     if (await receive())["type"] != "websocket.connect":
         return  # the client has left before it was looked at
-    environ = environ_of(scope, io.BytesIO())
+    try:
+        environ = environ_of(scope, io.BytesIO())
+    except ValueError:
+        await refuse(scope, send)
+        return
     # By these routing knows it; HTTP/2 has no such headers.
     environ.update(HTTP_CONNECTION="Upgrade", HTTP_UPGRADE="websocket")
     if scope.get("subprotocols"):
