@@ -5,16 +5,18 @@ What becomes of a request is `asgi_http`'s.
 
 from __future__ import annotations
 
+import asyncio
 import weakref
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
-from .asgi_environ import with_origin_form
+from .asgi_environ import EXTRA_KEY, with_origin_form
 from .asgi_exchange import Receive, Send
 from .asgi_http import serve_http
 from .guesses import refuse_rsgi, refuse_wsgi
 from .lifespan import serve_lifespan
 from .mounts import serve_mounted
+from .stopping import hear_late, stopping_of
 from .threads import STREAM_THREADS, SYNC_THREADS, Threads, most
 from .websocket import serve_websocket
 
@@ -53,6 +55,9 @@ class ASGIApp:
             return
         if kind in ("http", "websocket"):
             scope = with_origin_form(scope)
+            stopping, loop = stopping_of(app), asyncio.get_running_loop()
+            if not stopping.is_heard_on(loop) and EXTRA_KEY not in scope:
+                hear_late(stopping, loop)
         if app._mounts is not None and await serve_mounted(app, scope, receive, send):
             return
         if kind == "websocket":

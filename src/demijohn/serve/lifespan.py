@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from contextlib import ExitStack
 from contextvars import Context
-from functools import partial
 from time import monotonic
 from typing import Any, Self
 
@@ -36,7 +35,7 @@ async def serve_lifespan(app: Any, threads: Threads, scope: Any, receive: Any, s
     lifespan = Lifespan(app, threads, by_asgi=scope.get(BY_ASGI, True))
     with ExitStack() as hearing:
         loop = asyncio.get_running_loop()
-        hearing.enter_context(heard(partial(_begin_on, loop, stopping_of(app))))
+        hearing.enter_context(heard(stopping_of(app).hears_on(loop)))
         try:
             await lifespan.start()
         except Exception as error:
@@ -57,14 +56,6 @@ def _shutdown_message(errors: list[BaseException]) -> dict[str, str]:
         return {"type": "lifespan.shutdown.complete"}
     message = "; ".join(f"{type(error).__name__}: {error}" for error in errors)
     return {"type": "lifespan.shutdown.failed", "message": message}
-
-
-def _begin_on(loop: asyncio.AbstractEventLoop, stopping: Stopping) -> None:
-    """Begin to stop, from a signal handler: as soon as the loop comes to it."""
-    try:
-        loop.call_soon_threadsafe(stopping.begin, context=Context())
-    except RuntimeError:
-        pass  # the loop is closed: nobody is left to be told
 
 
 async def _to_its_end(
@@ -375,7 +366,7 @@ class Serving:
     def _hear(self) -> ExitStack:
         # Before the start, in which what is mounted puts handlers of its own above these.
         hearing = ExitStack()
-        hearing.enter_context(heard(partial(_begin_on, self.loop, stopping_of(self._app))))
+        hearing.enter_context(heard(stopping_of(self._app).hears_on(self.loop)))
         return hearing
 
     def _raise(self, errors: list[BaseException]) -> None:

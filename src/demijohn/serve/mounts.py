@@ -64,7 +64,7 @@ class Mounts:
         self._all = tuple(sorted((*self._all, mount), key=lambda one: -len(one.prefix)))
         self._paths = tuple((_as_wsgi(one.prefix), one) for one in self._all)
         if mount.interface == "both":
-            stopping_of(self._app).mounted.append(stopping_of(other))
+            stopping_of(self._app).mount(stopping_of(other))
         return mount
 
     def for_wsgi(self, environ: WSGIEnvironment) -> tuple[Mount, str, str] | None:

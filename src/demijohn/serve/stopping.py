@@ -10,13 +10,16 @@ import os
 import signal
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import Context
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import asyncio
     from types import FrameType
 
 SHUTDOWN = "shutdown"
@@ -48,6 +51,9 @@ class Stopping:
         self.open: set[object] = set()
         #: Of applications that are mounted in this one: they stop when it does.
         self.mounted: list[Stopping] = []
+        #: The event loop on which signals are heard, by `hear_on` or by who says `hears_on`.
+        self._heard_on: weakref.ref[Any] | None = None
+        self._is_mounted = False
         # What is told -> the event loop on which it is.
         self._told: dict[_Told, Any] = {}
 
@@ -82,9 +88,25 @@ class Stopping:
             mounted.begin(reason)
         return True
 
+    def mount(self, other: Stopping) -> None:
+        """Have `other`, of an application that is mounted, stop when this one does."""
+        other._is_mounted = True
+        self.mounted.append(other)
+
     def is_awaited(self) -> bool:
         """Whether something of `open` is not over yet, here or in what is mounted."""
         return bool(self.open) or any(mounted.is_awaited() for mounted in self.mounted)
+
+    def is_heard_on(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether signals are heard for what runs on this loop, or need not be."""
+        heard_on = self._heard_on
+        return (heard_on is not None and heard_on() is loop) or self._is_mounted
+
+    def hears_on(self, loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
+        """What a handler of signals is to call, for `heard`: begin, as soon as the loop comes to
+        it."""
+        self._heard_on = weakref.ref(loop)
+        return partial(_begin_on, loop, self)
 
     def renew(self) -> None:
         """The application is served anew: it has not begun to stop."""
@@ -181,6 +203,13 @@ def _running_loop() -> Any:
     return None if asyncio is None else asyncio._get_running_loop()
 
 
+def _begin_on(loop: asyncio.AbstractEventLoop, stopping: Stopping) -> None:
+    try:
+        loop.call_soon_threadsafe(stopping.begin, context=Context())
+    except RuntimeError:
+        pass  # the loop is closed: nobody is left to be told
+
+
 # -- event streams ----------------------------------------------------------------------------
 
 
@@ -207,7 +236,28 @@ def heard(begin: Callable[[], object]) -> Iterator[None]:
     A signal that nobody handles, or that is ignored, is left alone, and outside of the main thread
     all are. `begin` is called by a signal handler: it must take no lock.
     """
-    handlers = []
+    handlers = _installed(begin)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.remove()
+
+
+def hear_late(stopping: Stopping, loop: asyncio.AbstractEventLoop) -> None:
+    """Hear signals from now on, for a server that did not say that it begins to serve.
+
+    Where nobody but Python handles SIGTERM, no server does: then nothing is touched. A server that
+    put its handlers in place takes them away at its end, and these with them.
+    """
+    begin = stopping.hears_on(loop)
+    if callable(signal.getsignal(signal.SIGTERM)) and _installed(begin):
+        stopping.renew()
+
+
+def _installed(begin: Callable[[], object]) -> list[_Handler]:
+    """Handlers of the signals that somebody handles, in place; none outside of the main thread."""
+    handlers: list[_Handler] = []
     if threading.current_thread() is threading.main_thread():
         for number in SIGNALS:
             previous = signal.getsignal(number)
@@ -215,11 +265,7 @@ def heard(begin: Callable[[], object]) -> Iterator[None]:
             if callable(previous):
                 handlers.append(_Handler(number, previous, begin))
                 signal.signal(number, handlers[-1])
-    try:
-        yield
-    finally:
-        for handler in handlers:
-            handler.remove()
+    return handlers
 
 
 class _Handler:

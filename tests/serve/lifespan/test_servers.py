@@ -179,6 +179,21 @@ def test_stopping(start_site: StartSite, name: str) -> None:
     assert took < 10
 
 
+def test_stopping_without_a_lifespan(start_site: StartSite) -> None:
+    """A server that does not say when it begins to serve: event streams are told of its SIGTERM all
+    the same, and a second one ends the process at once."""
+    running = start_site("uvicorn", "--lifespan", "off")
+    stream = Answer(running, "/events")
+    first_event(stream)
+    request = Later(running, "/wait/request", "request began")
+    running.process.send_signal(signal.SIGTERM)
+    assert stream.read() == b"retry: 1000\n\n"
+    assert running.process.poll() is None
+    running.open_gate("request")
+    assert request.wait() == "waited, stopping: True"
+    assert stopped(running) == -signal.SIGTERM, running.output()
+
+
 @pytest.mark.parametrize("name", each("demijohn-serve-wsgi", "gunicorn-gthread"))
 def test_stopping_by_wsgi(start_site: StartSite, name: str) -> None:
     """Sync event streams end with `retry` at SIGTERM by WSGI too, and what ends with the

@@ -242,6 +242,74 @@ def test_a_loop_is_told_of_a_signal(noted: list[Any], by: str) -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+async def asked(app: Any, **more: Any) -> None:
+    """One request of a server that serves no lifespan."""
+    scope = {"type": "http", "path": "/", "headers": [(b"host", b"x")]} | more
+
+    async def receive() -> Any:
+        return {"type": "http.request"}
+
+    async def send(message: Any) -> None:
+        pass
+
+    await app.asgi_app(scope, receive, send)
+
+
+def test_heard_since_the_first_request(noted: list[Any]) -> None:
+    """Without a lifespan signals are heard from the first request on, once; a server that comes
+    after another one in the process is heard anew."""
+    app, outer = Site(), Site()
+    outer.mount("/in", app)
+    before = signal.getsignal(signal.SIGTERM)
+
+    async def main() -> None:
+        await asked(outer)
+        handler = signal.getsignal(signal.SIGTERM)
+        assert handler is not before
+        for path in ("/", "/in/"):
+            await asked(outer, path=path)
+        assert signal.getsignal(signal.SIGTERM) is handler
+        assert not app.stopping
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(app.stopping.wait_async(), WAIT)
+        assert outer.stopping
+
+    for _ in range(2):
+        asyncio.run(main())
+        for number in SIGNALS:  # as servers do
+            signal.signal(number, before)
+    assert noted == [signal.SIGTERM] * 2
+
+
+@pytest.mark.parametrize("why", ["nobody handles SIGTERM", "a lifespan", "a test", "a thread"])
+def test_what_hears_no_signals_late(noted: list[Any], why: str) -> None:
+    """A request installs no handlers where no server has any, where the lifespan hears them, for a
+    test client, and outside of the main thread."""
+    app = Site()
+    if why == "nobody handles SIGTERM":
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    before = [signal.getsignal(number) for number in SIGNALS]
+
+    async def main() -> None:
+        if why == "a lifespan":
+            async with by_server(app):
+                inside = signal.getsignal(signal.SIGTERM)
+                await asked(app)
+                assert signal.getsignal(signal.SIGTERM) is inside
+        elif why == "a test":
+            await app.async_test_client().get("/")
+        else:
+            await asked(app)
+
+    if why == "a thread":
+        thread = threading.Thread(target=lambda: asyncio.run(main()))
+        thread.start()
+        thread.join(WAIT)
+    else:
+        asyncio.run(main())
+    assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
 def test_handlers_of_a_loop(noted: list[Any]) -> None:
     """A handler that the server gave its event loop is called as well."""
     app = Site()
