@@ -10,6 +10,7 @@ An async generator is stepped by an edge with an event loop as it is; for others
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from functools import partial, update_wrapper
@@ -190,6 +191,9 @@ class SyncSteps:
         self._parts = aiter(parts)
         self._body = body
         self._elsewhere: Elsewhere | None = None
+        # The loop and the task of a step that is under way.
+        self._stepping: tuple[Any, Any] | None = None
+        self._interrupted = False
 
     def _run(self, function: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         if self._elsewhere is None and must_leave_thread():
@@ -199,7 +203,28 @@ class SyncSteps:
         return async_to_sync(function)()
 
     async def _next(self) -> str | bytes | None:
-        return await anext(self._parts, None)
+        asyncio = sys.modules["asyncio"]
+        self._stepping = asyncio.get_running_loop(), asyncio.current_task()
+        try:
+            # After the step is known: `interrupt` looks the other way round.
+            return None if self._interrupted else await anext(self._parts, None)
+        except asyncio.CancelledError:
+            if not self._interrupted:
+                raise
+            return None
+        finally:
+            self._stepping = None
+
+    def interrupt(self) -> None:
+        """Have the body end now, whatever it awaits: `CancelledError` there. From any thread."""
+        self._interrupted = True
+        stepping = self._stepping
+        if stepping is not None:
+            loop, task = stepping
+            try:
+                loop.call_soon_threadsafe(task.cancel)
+            except RuntimeError:
+                pass  # the loop is closed: nothing waits there
 
     def __iter__(self) -> Iterator[bytes]:
         return self

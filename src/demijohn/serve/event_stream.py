@@ -25,8 +25,9 @@ class EventStream:
     """The body of the request of `ctx`, until the process begins to stop.
 
     The context is cancelled then, for the reason "shutdown": a generator that waits by
-    `app_ctx.wait_cancelled` ends at once. Any other is stopped where it yields next. What is sent
-    last is `retry`, unless that would be in the middle of an event.
+    `app_ctx.wait_cancelled` ends at once, and so does an async one, interrupted where it waits. Any
+    other is stopped where it yields next. What is sent last is `retry`, unless that would be in the
+    middle of an event.
     """
 
     def __init__(self, app: Any, ctx: Any, body: Iterable[Any]) -> None:
@@ -42,6 +43,9 @@ class EventStream:
     def _stop(self) -> None:
         self._stopped = True
         self._ctx.cancel(SHUTDOWN)
+        interrupt = getattr(self._body, "interrupt", None)
+        if interrupt is not None:
+            interrupt()
 
     def __iter__(self) -> Iterator[Any]:
         return self

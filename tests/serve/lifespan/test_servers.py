@@ -196,15 +196,17 @@ def test_stopping_without_a_lifespan(start_site: StartSite) -> None:
 
 @pytest.mark.parametrize("name", each("demijohn-serve-wsgi", "gunicorn-gthread"))
 def test_stopping_by_wsgi(start_site: StartSite, name: str) -> None:
-    """Sync event streams end with `retry` at SIGTERM by WSGI too, and what ends with the
-    application runs."""
+    """Event streams, sync and async, end with `retry` at SIGTERM by WSGI too, and what ends with
+    the application runs."""
     running = start_site(name)
-    stream = Answer(running, "/events/sync")
-    first_event(stream)
+    streams = [Answer(running, path) for path in ("/events", "/events/sync")]
+    for stream in streams:
+        first_event(stream)
     running.process.send_signal(signal.SIGTERM)
-    assert stream.read() == b"retry: 1000\n\n"
+    assert [stream.read() for stream in streams] == [b"retry: 1000\n\n"] * 2
     assert stopped(running) == 0, running.output()
-    assert running.log() == ["before", "enter", "events shutdown", "leave", "after"]
+    told = ["events shutdown"] * 2
+    assert running.log() == ["before", "enter", *told, "leave", "after"]
 
 
 def test_the_development_server(start_site: StartSite) -> None:

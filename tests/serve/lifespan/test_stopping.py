@@ -8,14 +8,16 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import greenlet
 import pytest
 
 import demijohn
-from demijohn import current_app
+from demijohn import app_ctx, current_app
 from demijohn.serve.stopping import SIGNALS, Stopping, heard, last_words, stopping_of
 
 from .kit import WAIT, Site, by_server
@@ -143,6 +145,66 @@ def test_one_an_application() -> None:
 def test_last_words(sent: bytes, words: bytes) -> None:
     """An event stream ends with `retry` between two events, and with nothing within one."""
     assert last_words(sent, 1500) == words
+
+
+@pytest.mark.parametrize("in_greenlet", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "sent"),
+    [
+        ("waits", ["data: 1\n\n", "retry: 1000\n\n"]),
+        ("says goodbye", ["data: 1\n\n", "data: bye\n\n", "retry: 1000\n\n"]),
+        ("in an event", ["data: 1"]),
+        ("fails", ["data: 1\n\n", "LookupError"]),
+    ],
+)
+def test_an_idle_async_stream_by_wsgi(kind: str, sent: list[str], in_greenlet: bool) -> None:
+    """A stop interrupts an async event stream where it waits, by WSGI too: on its thread's loop,
+    and in a greenlet on that of a thread of its own."""
+    app = Site()
+    log: list[Any] = []
+    app.teardown_request(lambda error: log.append((type(error).__name__, app_ctx.outcome)))
+
+    @app.get("/events")
+    async def events() -> Any:
+        async def parts() -> AsyncIterator[str]:
+            yield "data: 1" if kind == "in an event" else "data: 1\n\n"
+            waiting.set()
+            try:
+                await asyncio.sleep(WAIT)
+            except asyncio.CancelledError:
+                log.append(app_ctx.cancel_reason)
+                if kind == "says goodbye":
+                    yield "data: bye\n\n"
+                elif kind == "fails":
+                    raise LookupError("the stream") from None
+                else:
+                    raise
+
+        return parts(), {"Content-Type": "text/event-stream"}
+
+    waiting = threading.Event()
+
+    def begin() -> None:
+        assert waiting.wait(WAIT)
+        app.stopping.begin()
+
+    def take() -> list[str]:
+        taken: list[str] = []
+        with app.test_client().get("/events") as response:
+            try:
+                taken.extend(part.decode() for part in response.response)
+            except LookupError as error:
+                taken.append(type(error).__name__)
+        return taken
+
+    thread = threading.Thread(target=begin)
+    thread.start()
+    began = time.monotonic()
+    assert (greenlet.greenlet(take).switch() if in_greenlet else take()) == sent
+    assert time.monotonic() - began < WAIT / 2
+    thread.join(WAIT)
+    ended = ("LookupError", "error") if kind == "fails" else ("NoneType", "cancelled")
+    assert log == ["shutdown", ended]
 
 
 # -- signals ---------------------------------------------------------------------------------------
