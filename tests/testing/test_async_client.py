@@ -16,7 +16,7 @@ from werkzeug.test import ClientRedirectError
 import demijohn
 from demijohn import Demijohn, app_ctx, g, redirect, request, session
 from demijohn.testing import EnvironBuilder
-from demijohn.testing.exchange import ProtocolError
+from demijohn.testing.server_side import ProtocolError
 
 
 @pytest.fixture

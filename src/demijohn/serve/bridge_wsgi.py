@@ -18,7 +18,7 @@ from urllib.parse import quote
 from .asgi_environ import one_length
 from .bridging import need_a2wsgi, sendable
 from .mounted import Mount
-from .mounted_lifespan import Lifespan
+from .mounted_lifespan import MountedLifespan
 from .side_loop import SideLoop
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class ASGIOnWSGI:
         self._bridge = need_a2wsgi(mount, "WSGI").ASGIMiddleware
         self._mount = mount
         self._mounts = app._mounts
-        self._lifespan: Lifespan | None = None
+        self._lifespan: MountedLifespan | None = None
         self._open: set[_Exchange] = set()
         self._side = SideLoop(self._begin, self._end)
 
@@ -74,7 +74,7 @@ class ASGIOnWSGI:
 
     def _place(self) -> tuple[Any, dict[str, Any]]:
         """The loop to serve on, and the lifespan's state."""
-        given: Lifespan | None = self._mounts.lifespans.get(self._mount.prefix)
+        given: MountedLifespan | None = self._mounts.lifespans.get(self._mount.prefix)
         # Not on the loop of this very thread, which waits for the answer.
         if given is not None and given.loop is not asyncio._get_running_loop():
             return given.loop, given.state
@@ -95,7 +95,7 @@ class ASGIOnWSGI:
         self._side.close()
 
     async def _begin(self) -> None:
-        lifespan = Lifespan(self._mount.app, self._mount.prefix)
+        lifespan = MountedLifespan(self._mount.app, self._mount.prefix)
         await lifespan.start()
         self._lifespan = lifespan
 

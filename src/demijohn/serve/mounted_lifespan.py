@@ -19,8 +19,8 @@ sure; true where it is missing."""
 _logger = logging.getLogger("demijohn")
 
 
-class Lifespan:
-    """One application's lifespan, on the running loop."""
+class MountedLifespan:
+    """The lifespan of one mounted application, on the running loop."""
 
     def __init__(self, app: Any, prefix: str, by_asgi: bool = True) -> None:
         self._app = app
@@ -110,7 +110,7 @@ class MountedLifespans:
 
     def __init__(self, app: Any) -> None:
         self._app = app
-        self._started: list[tuple[str, Lifespan]] = []
+        self._started: list[tuple[str, MountedLifespan]] = []
 
     async def start(self, by_asgi: bool) -> None:
         """Start each; `by_asgi` says that the server calls by ASGI, for sure. `RuntimeError` when
@@ -121,7 +121,7 @@ class MountedLifespans:
                 if by_asgi:
                     mounts.asgi_of(mount)  # what it needs is installed, or this raises
                 continue
-            lifespan = Lifespan(mount.app, mount.prefix, by_asgi)
+            lifespan = MountedLifespan(mount.app, mount.prefix, by_asgi)
             await lifespan.start()
             self._started.append((mount.prefix, lifespan))
             mounts.lifespans[mount.prefix] = lifespan

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..framework.aio import KeptLoop, elsewhere, must_leave_thread
 from .asgi_scope import body_parts, http_scope
-from .exchange import Exchange
+from .server_side import ServerSide
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -30,11 +30,11 @@ def caller(app: Any) -> WSGIApplication:
 
     def call(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         loop = _thread_loop()
-        exchange = Exchange(body_parts(environ), "steps")
-        exchange.start(app, http_scope(environ), loop.loop, copy_context())
-        _run(loop, exchange.head)
-        start_response(exchange.status, exchange.headers.to_wsgi_list())
-        return _Body(loop, exchange)
+        side = ServerSide(body_parts(environ), "steps")
+        side.start(app, http_scope(environ), loop.loop, copy_context())
+        _run(loop, side.head)
+        start_response(side.status, side.headers.to_wsgi_list())
+        return _Body(loop, side)
 
     return call
 
@@ -42,23 +42,23 @@ def caller(app: Any) -> WSGIApplication:
 class _Body:
     """A body: each step lets the application go on; closed early, its client leaves."""
 
-    def __init__(self, loop: KeptLoop, exchange: Exchange) -> None:
+    def __init__(self, loop: KeptLoop, side: ServerSide) -> None:
         self._loop = loop
-        self._exchange = exchange
+        self._side = side
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
-        step = _run(self._loop, self._exchange.step)
+        step = _run(self._loop, self._side.step)
         if step is None:
             raise StopIteration
         return step
 
     def close(self) -> None:
         """Leave, unless the application has returned."""
-        if not self._exchange.over:
-            _run(self._loop, self._exchange.leave)
+        if not self._side.over:
+            _run(self._loop, self._side.leave)
 
     def __del__(self) -> None:
         if not self._loop.loop.is_closed():
@@ -66,7 +66,7 @@ class _Body:
 
 
 def _run(loop: KeptLoop, step: Callable[[], Coroutine[Any, Any, R]]) -> R:
-    """Run the loop until this step of an exchange is done, on this thread if it may."""
+    """Run the loop until this step of a request is done, on this thread if it may."""
 
     def run() -> R:
         result: R = loop.until(step())

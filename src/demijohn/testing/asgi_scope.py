@@ -1,6 +1,6 @@
 """From a WSGI environ, as Werkzeug's `EnvironBuilder` makes it, to what an ASGI server hands over.
 
-The scope, and the request's body in parts. Calling an application with them is `exchange`'s.
+The scope, and the request's body in parts. Calling an application with them is `server_side`'s.
 """
 
 from __future__ import annotations

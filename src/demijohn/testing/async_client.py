@@ -19,7 +19,7 @@ from werkzeug.wsgi import get_current_url
 
 from .asgi_scope import body_parts, http_scope
 from .client import FlaskClient, LastRequest
-from .exchange import Exchange, Pace
+from .server_side import Pace, ServerSide
 
 if TYPE_CHECKING:
     from werkzeug.datastructures import Headers
@@ -52,9 +52,9 @@ class StreamedResponse:
     The application goes on as the parts are read. Made by `AsyncClient.stream`.
     """
 
-    def __init__(self, head: TestResponse, exchange: Exchange, kept: Kept | None, ctx: Any) -> None:
+    def __init__(self, head: TestResponse, side: ServerSide, kept: Kept | None, ctx: Any) -> None:
         self._head = head
-        self._exchange = exchange
+        self._side = side
         self._kept = kept
         self._ctx = ctx
         self._read = False
@@ -86,7 +86,7 @@ class StreamedResponse:
         if self._read:
             raise StopAsyncIteration
         try:
-            part = await self._exchange.step()
+            part = await self._side.step()
         except BaseException:
             self._read = True
             await self._renew()
@@ -106,7 +106,7 @@ class StreamedResponse:
         returned; nothing happens where it has. Raises what the application raises then."""
         self._read = True
         try:
-            await self._exchange.leave()
+            await self._side.leave()
         finally:
             await self._renew()
 
@@ -155,28 +155,26 @@ class AsyncClient:
     async def _send(self, request: BaseRequest, chunks: Chunks | None = None) -> TestResponse:
         requests = self._requests
         environ = request.environ.copy()
-        exchange, scope = self._exchange(request, environ, chunks, "all")
-        await self.application(scope, exchange.receive, exchange.send)
-        body = exchange.collected()
-        requests.take_cookies(request, exchange.headers)
-        return self._response(exchange, body, request)
+        side, scope = self._side(request, environ, chunks, "all")
+        await self.application(scope, side.receive, side.send)
+        body = side.collected()
+        requests.take_cookies(request, side.headers)
+        return self._response(side, body, request)
 
-    def _exchange(
+    def _side(
         self, request: BaseRequest, environ: Any, chunks: Chunks | None, pace: Pace
-    ) -> tuple[Exchange, dict[str, Any]]:
+    ) -> tuple[ServerSide, dict[str, Any]]:
         self._requests._add_cookies_to_wsgi(environ)
         if chunks is None:
-            return Exchange(body_parts(environ), pace), http_scope(environ)
+            return ServerSide(body_parts(environ), pace), http_scope(environ)
         environ.pop("CONTENT_LENGTH", None)
         environ["HTTP_TRANSFER_ENCODING"] = "chunked"
-        return Exchange(_parts(chunks), pace), http_scope(environ)
+        return ServerSide(_parts(chunks), pace), http_scope(environ)
 
     def _response(
-        self, exchange: Exchange, body: Iterable[bytes], request: BaseRequest
+        self, side: ServerSide, body: Iterable[bytes], request: BaseRequest
     ) -> TestResponse:
-        response = self._requests.response_wrapper(
-            body, exchange.status, exchange.headers, request=request
-        )
+        response = self._requests.response_wrapper(body, side.status, side.headers, request=request)
         response.json_module = self.application.json
         return response
 
@@ -209,21 +207,21 @@ class AsyncClient:
         request = self._requests.request_from(args, kwargs)
         kept = self._kept
         await kept.let_go_async()
-        exchange, scope = self._exchange(request, request.environ.copy(), chunks, "parts")
+        side, scope = self._side(request, request.environ.copy(), chunks, "parts")
         loop = asyncio.get_running_loop()
-        exchange.start(self.application, scope, loop, copy_context())
+        side.start(self.application, scope, loop, copy_context())
         try:
-            await exchange.head()
-            self._requests.take_cookies(request, exchange.headers)
+            await side.head()
+            self._requests.take_cookies(request, side.headers)
             handed = kept.handed.copy()
             kept.keep(handed)
-            head = self._response(exchange, (), request)
+            head = self._response(side, (), request)
             ctx = handed[-1] if handed else None
-            response = StreamedResponse(head, exchange, kept if handed else None, ctx)
+            response = StreamedResponse(head, side, kept if handed else None, ctx)
             yield response
         finally:
             kept.handed.clear()
-            await exchange.leave()
+            await side.leave()
 
     def websocket(
         self,

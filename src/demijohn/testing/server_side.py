@@ -1,6 +1,6 @@
 """One HTTP request to an ASGI application, seen from the server's side: what goes in and comes out.
 
-`Exchange` knows no client and makes no loop. `asgi_run` steps it from sync code, `async_client`
+`ServerSide` knows no client and makes no loop. `asgi_run` steps it from sync code, `async_client`
 awaits it.
 """
 
@@ -44,7 +44,7 @@ class ProtocolError(RuntimeError):
     """The application did what no ASGI application may do."""
 
 
-class Exchange:
+class ServerSide:
     """A request's body, given out by `receive`, and the answer, taken by `send`.
 
     `pace` says how far an application gets ahead of its client. "all": `send` takes everything at
