@@ -28,7 +28,10 @@ def with_origin_form(scope: Any) -> Any:
     target's host before anybody has seen it.)
     """
     path: str = scope["path"]
-    root: str = scope.get("root_path", "").rstrip("/")
+    root: str = scope.get("root_path", "")
+    if not root and path.startswith("/"):
+        return scope
+    root = root.rstrip("/")
     # uvicorn puts the root before whatever the target is.
     start = len(root) if path.startswith(root) else 0
     if path.startswith("/", start) or not path[start : start + 8].lower().startswith(_SCHEMES):
