@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import flask
@@ -67,7 +68,10 @@ def ask(app: Any, changes: dict[str, str]) -> tuple[int, list[tuple[str, str]], 
             "wsgi.url_scheme": st.sampled_from(["http", "https"]),
             "HTTP_REFERER": latin,
             "CONTENT_TYPE": latin,
-            "CONTENT_LENGTH": latin,
+            # Over ASGI several lengths that disagree are refused by the edge.
+            "CONTENT_LENGTH": latin.filter(
+                lambda text: not re.fullmatch(r"[\d\s]+(,[\d\s]+)+", text)
+            ),
         },
     )
 )

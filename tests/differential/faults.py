@@ -13,7 +13,16 @@ import pytest
 from blinker import Signal
 from werkzeug.exceptions import MethodNotAllowed
 
-from demijohn.framework import app_base, app_setup, contexts, ends, matching, pipeline, urls
+from demijohn.framework import (
+    app_base,
+    app_setup,
+    contexts,
+    ends,
+    matching,
+    pipeline,
+    pipeline_async,
+    urls,
+)
 from demijohn.http import routing
 from demijohn.http.json_provider import DefaultJSONProvider
 from demijohn.serve import wsgi_request
@@ -170,7 +179,8 @@ def json_keys_not_sorted(patch: pytest.MonkeyPatch) -> None:
 
 def signal_of_errors_not_sent(patch: pytest.MonkeyPatch) -> None:
     """`got_request_exception` is never sent."""
-    patch.setattr(pipeline, "got_request_exception", Signal())
+    for module in (pipeline, pipeline_async):
+        patch.setattr(module, "got_request_exception", Signal())
 
 
 def after_this_request_lost(patch: pytest.MonkeyPatch) -> None:

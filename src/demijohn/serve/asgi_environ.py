@@ -5,6 +5,7 @@ Request, routing and extensions are the same on both edges: they read an environ
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -14,6 +15,7 @@ EXTRA_KEY = "demijohn.environ"
 """The scope key under which a test client gives entries for the environ, its mark among them."""
 
 _SCHEMES = ("http://", "https://")
+_LENGTHS = re.compile(r"[0-9]+([ \t]*,[ \t]*[0-9]+)+")
 _PLAIN = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
 # Written once for each header name that servers pass on: bounded, as clients choose names.
 _names: dict[bytes, str | None] = {}
@@ -93,7 +95,8 @@ def environ_of(scope: Any, stream: Any) -> dict[str, Any]:
         # Stronger than a length (RFC 9112, 6.3); the server has taken the chunks apart.
         environ.pop("CONTENT_LENGTH", None)
     length = environ.get("CONTENT_LENGTH")
-    if length is not None and "," in length:
+    if length is not None and "," in length and _LENGTHS.fullmatch(length):
+        # Somebody on the way has made one header of several.
         environ["CONTENT_LENGTH"] = str(one_length(length))
     if length is None:
         # What a chunked body has is known when it was read; it ends by itself.
@@ -124,6 +127,9 @@ def _add_headers(environ: dict[str, Any], headers: Iterable[tuple[bytes, bytes]]
     for name, texts in several.items():
         if name == "HTTP_HOST":
             raise ValueError(f"Several hosts (RFC 9112, 3.2): {texts}")
+        if name == "CONTENT_LENGTH":
+            environ[name] = str(one_length(",".join(texts)))
+            continue
         environ[name] = ("; " if name == "HTTP_COOKIE" else ",").join(texts)
 
 
