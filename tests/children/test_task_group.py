@@ -257,6 +257,61 @@ def test_a_cancel_from_asyncio() -> None:
     assert reasons == ["parent"]
 
 
+def test_a_cancel_after_an_error() -> None:
+    """A cancel that comes while the group waits for its tasks, as its block has failed, is met at
+    the next await."""
+    met: list[str] = []
+
+    async def work(stopped: asyncio.Event, go_on: asyncio.Event) -> None:
+        try:
+            await forever()
+        finally:
+            stopped.set()
+            await go_on.wait()
+
+    async def block(stopped: asyncio.Event, go_on: asyncio.Event) -> None:
+        try:
+            async with task_group() as tg:
+                tg.create_task(work(stopped, go_on))
+                await asyncio.sleep(0)
+                raise LookupError
+        except* LookupError:
+            met.append("error")
+        await forever()
+
+    async def main() -> None:
+        stopped, go_on = asyncio.Event(), asyncio.Event()
+        task = asyncio.create_task(block(stopped, go_on))
+        await stopped.wait()
+        task.cancel()
+        await asyncio.sleep(0)
+        go_on.set()
+        done, _ = await asyncio.wait([task], timeout=PATIENCE)
+        assert done and task.cancelled()
+
+    run(main())
+    assert met == ["error"]
+
+
+def test_an_error_leaves_no_cancel() -> None:
+    """A group that has cancelled its own block, which waited for it already, takes that back."""
+
+    async def work() -> None:
+        raise LookupError
+
+    async def main() -> None:
+        try:
+            async with task_group() as tg:
+                tg.create_task(work())
+                await asyncio.sleep(0)
+        except* LookupError:
+            pass
+        task = asyncio.current_task()
+        assert task is not None and task.cancelling() == 0
+
+    run(main())
+
+
 def test_both_cancel_at_once() -> None:
     """Where asyncio and the work cancel at once, asyncio's `CancelledError` is not swallowed."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Coroutine, Generator
 from contextlib import suppress
 from contextvars import Context as Variables
@@ -15,6 +16,10 @@ from .child import Fork, Start, take
 
 T = TypeVar("T")
 
+_FORGETS = sys.version_info < (3, 13)
+"""Whether the base class, while it waits for tasks that it has cancelled, keeps a cancel of its
+owner to itself, and leaves one of its own counted."""
+
 
 class TaskGroup(asyncio.TaskGroup):
     """An `asyncio.TaskGroup` each of whose tasks runs in a child of its own.
@@ -23,6 +28,9 @@ class TaskGroup(asyncio.TaskGroup):
     current. When the work that the group is part of is cancelled or reaches its deadline, the
     tasks are cancelled, and the block raises `Cancelled` or `DeadlineExceeded`.
     """
+
+    # The base class's: whether it has cancelled its owner itself.
+    _parent_cancel_requested: bool
 
     def __init__(self, start: Start, deadline: float | None = None) -> None:
         super().__init__()
@@ -106,6 +114,7 @@ class TaskGroup(asyncio.TaskGroup):
         token, owner = self._token, self._owner
         assert token is not None and owner is not None
         others = False
+        own = self._parent_cancel_requested
         try:
             try:
                 await super().__aexit__(exc_type, error, traceback)
@@ -114,13 +123,21 @@ class TaskGroup(asyncio.TaskGroup):
                 token.retire()
                 if self._timer is not None:
                     self._timer.cancel()
+                if _FORGETS and self._parent_cancel_requested and not own:
+                    owner.uncancel()
                 # As in `asyncio.timeout`: what others asked for stays asked for.
                 others = self._stopped and owner.uncancel() > self._asked
         except (asyncio.CancelledError, BaseExceptionGroup) as raised:
             # Its traceback leads to a frame of the base class, which keeps it: they would keep each
             # other alive, and the block with them.
             raised.__traceback__ = None
-            if isinstance(raised, BaseExceptionGroup) or not self._stopped or others:
+            if isinstance(raised, BaseExceptionGroup):
+                if _FORGETS and owner.cancelling() > self._asked:
+                    # The next that the owner awaits is cancelled, as from CPython 3.13 on.
+                    owner.uncancel()
+                    owner.cancel()
+                raise
+            if not self._stopped or others:
                 raise
             raise error_for(token.reason or "user") from None
         finally:
