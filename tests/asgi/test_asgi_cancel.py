@@ -267,6 +267,38 @@ def test_a_deadline_and_a_timeout_of_ones_own(app: Demijohn) -> None:
     assert ended == ["timeout", "child", "child"]
 
 
+def test_a_cancel_of_the_servers_comes_first(app: Demijohn, log: list[Any]) -> None:
+    """A cancel of the server's that the view cleans up after stays one, though its request is
+    cancelled meanwhile."""
+    contexts: list[Any] = []
+    cleaning = asyncio.Event()
+
+    @app.get("/")
+    async def view() -> str:
+        contexts.append(request_ctx._get_current_object())  # type: ignore[attr-defined]
+        try:
+            await asyncio.sleep(60)
+        finally:
+            cleaning.set()
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                log.append("interrupted")
+        return "never"
+
+    async def main() -> None:
+        task = asyncio.ensure_future(serve(app, Peer()))
+        await eventually(lambda: contexts)
+        task.cancel()
+        await cleaning.wait()
+        contexts[0].cancel()
+        done, _ = await asyncio.wait([task], timeout=DEADLINE)
+        assert done and task.cancelled()
+
+    asyncio.run(main())
+    assert log == ["interrupted", ("end", "CancelledError", "cancelled")]
+
+
 def test_a_deadline_while_a_body_is_awaited(app: Demijohn) -> None:
     """A client that does not send its body is answered 503 when the deadline is over."""
 

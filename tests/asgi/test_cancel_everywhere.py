@@ -17,34 +17,29 @@ import demijohn
 from demijohn import Demijohn, g, request, resource, session, websocket
 from demijohn.sessions import SecureCookieSessionInterface
 
-from .asgi_kit import DEADLINE, eventually, scope
-from .cancelling import Application, Call, Journal, faults_of
+from .asgi_kit import DEADLINE, eventually
+from .cancelling import (
+    Application,
+    Call,
+    Journal,
+    faults_of,
+    http_call,
+    lifespan_call,
+    socket_call,
+)
 
 Build = Callable[[Demijohn, Journal], Any]
 CASES: dict[str, tuple[Build, dict[str, Any]]] = {}
 
 
 def case(**options: Any) -> Callable[[Build], Build]:
-    """Declare a case: `build` makes the routes, the options are `call_of`'s."""
+    """Declare a case: `build` makes the routes, the options are `http_call`'s."""
 
     def declare(build: Build) -> Build:
         CASES[build.__name__] = build, options
         return build
 
     return declare
-
-
-def call_of(
-    path: str = "/", method: str = "GET", body: tuple[bytes, ...] = (), **more: Any
-) -> Call:
-    """A call with a body in parts."""
-    parts = body or (b"",)
-    last = len(parts) - 1
-    incoming = [
-        {"type": "http.request", "body": part, "more_body": number < last}
-        for number, part in enumerate(parts)
-    ]
-    return Call(scope(method, path, **more), incoming, {"type": "http.disconnect"})
 
 
 def hooks(app: Demijohn, journal: Journal) -> None:
@@ -319,24 +314,20 @@ def a_file(app: Demijohn, journal: Journal) -> None:
         return demijohn.send_file(File(b"some bytes"), "text/plain")
 
 
-def socket_call() -> Call:
-    incoming: list[dict[str, Any]] = [{"type": "websocket.connect"}]
-    incoming += [{"type": "websocket.receive", "text": word} for word in ("a", "b")]
-    last = {"type": "websocket.disconnect", "code": 1000}
-    made = {"subprotocols": [], "scheme": "ws", "type": "websocket"}
-    return Call(scope(**made) | made, incoming, last)
-
-
-@case(call=socket_call)
+@case(call=partial(socket_call, "/", "a", "b"))
 def a_websocket(app: Demijohn, journal: Journal) -> None:
     @app.before_websocket
     async def before() -> None:
         await journal.waits("before_websocket")
 
+    @app.before_websocket
+    def before_on_a_thread() -> None:
+        with journal.during("sync before_websocket"):
+            g.before = True
+
     @app.teardown_websocket
     async def end(exc: BaseException | None) -> None:
         await journal.completes("teardown_websocket")
-        journal.entries.append("request ended")
 
     @app.websocket("/")
     async def view() -> None:
@@ -346,6 +337,42 @@ def a_websocket(app: Demijohn, journal: Journal) -> None:
                 await websocket.send(await websocket.receive())
 
 
+@case(call=lifespan_call)
+def around_the_serving(app: Demijohn, journal: Journal) -> None:
+    journal.most = 6
+
+    @app.before_serving
+    async def before() -> None:
+        await journal.waits("before")
+
+    @app.before_serving
+    def before_on_a_thread() -> None:
+        with journal.during("sync before"):
+            g.before = True
+
+    @app.while_serving
+    async def around() -> AsyncIterator[None]:
+        with journal.during("around"):
+            async with asyncio.TaskGroup() as group:
+                waiting = group.create_task(asyncio.sleep(DEADLINE))
+                yield
+                waiting.cancel()
+
+    @app.while_serving
+    def around_on_a_thread() -> Iterator[None]:
+        with journal.during("sync around"):
+            yield
+
+    @app.after_serving
+    async def after() -> None:
+        await journal.completes("after")
+
+    @app.after_serving
+    def after_on_a_thread() -> None:
+        with journal.during("sync after"):
+            time.sleep(0.001)
+
+
 def prepared(name: str) -> tuple[Demijohn, Journal, Callable[[], Call]]:
     build, options = CASES[name]
     app = Demijohn(name)
@@ -353,7 +380,7 @@ def prepared(name: str) -> tuple[Demijohn, Journal, Callable[[], Call]]:
     journal = Journal(app)
     build(app, journal)
     options = dict(options)
-    return app, journal, options.pop("call", None) or partial(call_of, **options)
+    return app, journal, options.pop("call", None) or partial(http_call, **options)
 
 
 @pytest.mark.parametrize("times", [1, 2])
@@ -393,7 +420,7 @@ def test_a_sync_stream_without_an_end_is_cancelled() -> None:
         return steps()
 
     async def main() -> None:
-        call = call_of()
+        call = http_call()
         task = asyncio.ensure_future(app.asgi_app(call.scope, call.receive, call.send))
         await eventually(begun.is_set)
         task.cancel()

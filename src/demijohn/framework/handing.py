@@ -31,6 +31,9 @@ T = TypeVar("T")
 STOPPED = (Cancelled, DeadlineExceeded)
 """How work ends that asked whether it should stop."""
 
+INTERRUPTED = "the context says why"
+"""The message of the `CancelledError` of an interruption: what tells it from another one."""
+
 # Where the HTTP exceptions are that nobody wrote anew: they answer without waiting for anything.
 _STOCK = ("werkzeug.exceptions", "werkzeug.routing.exceptions")
 
@@ -110,10 +113,13 @@ def nothing(driver: Any) -> None:
 class _Nobody:
     """Answers questions where no edge steps the coroutine."""
 
-    def take_interruption(self) -> None:
+    def take_interruption(self, marked: bool) -> None:
         """Nobody interrupts."""
 
-    cancelled = spare = take_interruption
+    def spare(self) -> None:
+        """Nobody is told."""
+
+    cancelled = spare
 
 
 _NOBODY = _Nobody()
@@ -217,7 +223,7 @@ async def interruptible(awaitable: Awaitable[T]) -> T:
     except BaseException as error:
         if not is_of_a_task(error):
             raise
-        reason = await Ask(_why_interrupted)
+        reason = await Ask(partial(_why_interrupted, INTERRUPTED in error.args))
         if reason is None:
             raise
         try:
@@ -232,8 +238,8 @@ def spare(driver: Any) -> None:
     driver.spare()
 
 
-def _why_interrupted(driver: Any) -> BaseException | None:
-    error: BaseException | None = driver.take_interruption()
+def _why_interrupted(marked: bool, driver: Any) -> BaseException | None:
+    error: BaseException | None = driver.take_interruption(marked)
     if error is None:
         driver.cancelled()
     return error

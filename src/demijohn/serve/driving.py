@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from ..context.cancel import error_for
-from ..framework.handing import STOPPED, Ask, Call, Outside
+from ..framework.handing import INTERRUPTED, STOPPED, Ask, Call, Outside
 from .shielding import shielded
 from .threads import Lease, Limit, Threads
 
@@ -47,6 +47,7 @@ class Work:
 
     __slots__ = (
         "__weakref__",
+        "_asked",
         "_awaiting",
         "_cancelling",
         "_context",
@@ -81,6 +82,8 @@ class Work:
         # The task that awaits `drive`, while what it awaits is an async function's.
         self._task: asyncio.Task[Any] | None = None
         self._awaiting = False
+        # Of how many cancels that knew when it began to.
+        self._asked = 0
         # Why an async function is to be interrupted, and of how many cancels before that the task
         # knew when it was; -1 until it was.
         self._interruption: BaseException | None = None
@@ -109,6 +112,7 @@ class Work:
         steps = _Steps(self, coroutine, limit or self._lease.threads.calls)
         if not shield:
             self._task = asyncio.current_task()
+            self._asked = self._task.cancelling()  # type: ignore[union-attr]
             try:
                 value = await steps
                 if self.missed is not None and not keep:
@@ -125,7 +129,8 @@ class Work:
         # Most ends have nothing to wait for.
         if steps.begin():
             return await steps
-        return await shielded(steps, steps.doing, self.ctx)
+        app = None if self.ctx is None else self.ctx.app
+        return await shielded(steps, steps.doing, self.ctx, app)
 
     @property
     def threads(self) -> Threads:
@@ -185,7 +190,7 @@ class Work:
                     self.on_idle_interrupted()
             elif self._awaiting and not self._held:
                 self._cancelling = task.cancelling()
-                task.cancel()
+                task.cancel(INTERRUPTED)
 
     def raise_pending(self) -> None:
         """Raise the error of an interruption that nothing has met yet, if there is one."""
@@ -201,13 +206,16 @@ class Work:
             # Its traceback leads to this frame.
             del error
 
-    def take_interruption(self) -> BaseException | None:
+    def take_interruption(self, marked: bool) -> BaseException | None:
         """The error for which a `CancelledError` was just met; None where it was the server that
-        cancelled, or somebody else."""
+        cancelled, or somebody else. `marked`: whether it has the message `INTERRUPTED`."""
         task, before = self._task, self._cancelling
         if before < 0 or task is None:
             return None
         self._cancelling = -2
+        if not marked:
+            # Another cancel came first, and its error was under way when this one was made.
+            before = self._asked
         # It is raised: kept here, it would keep itself alive.
         error, self._interruption = self._interruption, _TAKEN
         return None if task.uncancel() > before else error
@@ -218,7 +226,7 @@ class Work:
         if self._interruption is not None and self._cancelling == -1 and task and not self._held:
             # As `asyncio.timeout` counts: each interruption is one cancel, and taken back once.
             self._cancelling = task.cancelling()
-            task.cancel()
+            task.cancel(INTERRUPTED)
 
     def is_current(self) -> bool:
         """Whether the calling code is that of the coroutine, and not a task that it started."""

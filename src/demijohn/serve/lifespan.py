@@ -11,11 +11,13 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Gene
 from contextlib import ExitStack
 from contextvars import Context
 from time import monotonic
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from ..context.ending import raise_errors
+from ..context.lifecycle import State
 from ..context.releasing import releasing_clean
 from ..context.sources import Source, async_source, sync_source
+from ..framework.app_contexts import AppContext
 from ..framework.globals import current_app_ctx
 from ..framework.handing import Ask, call, hand, made
 from ..framework.limits import end_timeout
@@ -23,9 +25,13 @@ from ..framework.sites import Site
 from .driving import Work
 from .loop_thread import LoopThread
 from .mounted_lifespan import BY_ASGI, MountedLifespans
+from .shielding import shielded
 from .stopping import Stopping, heard, stopping_of, told_by_main_process
 from .threads import Threads
 
+T = TypeVar("T")
+
+_STOP = "what runs around its serving"
 _POLL = 0.1  # seconds between two questions to a main process that sends no signal
 
 
@@ -47,7 +53,7 @@ async def serve_lifespan(app: Any, threads: Threads, scope: Any, receive: Any, s
             await send({"type": "lifespan.startup.complete"})
             await receive()
         finally:
-            errors = await _to_its_end(lifespan.stop(), app)
+            errors = await _to_its_end(lifespan.stop(), app, _STOP)
         await send(_shutdown_message(errors))
 
 
@@ -58,22 +64,10 @@ def _shutdown_message(errors: list[BaseException]) -> dict[str, str]:
     return {"type": "lifespan.shutdown.failed", "message": message}
 
 
-async def _to_its_end(
-    coroutine: Coroutine[Any, Any, list[BaseException]], app: Any
-) -> list[BaseException]:
-    """Await a shutdown whose task may be cancelled: it has `END_TIMEOUT` seconds then."""
-    task = asyncio.ensure_future(coroutine)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        limit = end_timeout(app)
-        if not task.done() and (await asyncio.wait([task], timeout=limit))[1]:
-            app.logger.error(
-                f"What ends with {app.name!r} was not over {limit} s after it was cancelled, and is"
-                " given up."
-            )
-            task.cancel()
-        raise
+async def _to_its_end(coroutine: Coroutine[Any, Any, T], app: Any, name: str) -> T:
+    """Await what ends a part of the serving. However often its task is cancelled meanwhile, it has
+    `END_TIMEOUT` seconds from the first time on."""
+    return await shielded(coroutine, lambda: name, app, app, patient=True)
 
 
 class Lifespan:
@@ -124,7 +118,7 @@ class Lifespan:
             # From here on nothing is registered.
             app._got_first_request = True
         except BaseException:
-            await _to_its_end(self._end(served=False), app)
+            await _to_its_end(self._end(served=False), app, _STOP)
             raise
 
     async def stop(self) -> list[BaseException]:
@@ -136,12 +130,8 @@ class Lifespan:
         return await self._end(served=True)
 
     async def _call(self, kind: str, function: Callable[[], Any]) -> None:
-        self.starting = _named(kind, function)
-        work = Work(Context(), self._threads)
-        try:
-            await work.drive(_in_context(self.app, call(self.app, function)))
-        finally:
-            work.free()
+        self.starting = name = _named(kind, function)
+        await _in_context(self.app, self._threads, name, call(self.app, function))
 
     async def _end(self, served: bool) -> list[BaseException]:
         """End what has begun; log and return what failed. `served`: the start was a good one."""
@@ -201,22 +191,42 @@ def _named(kind: str, function: Callable[[], Any]) -> str:
     return f"{kind} function {name} ({Site.of(function)})"
 
 
-async def _in_context(app: Any, work: Coroutine[Any, Any, Any]) -> None:
-    """Run in an application context of its own, which ends with it.
+async def _in_context(
+    app: Any, threads: Threads, name: str, coroutine: Coroutine[Any, Any, Any]
+) -> None:
+    """Run in an application context of its own, which ends with it, whatever is cancelled.
 
     `RuntimeError` for a `SystemExit`: out of a task it would end the loop before what has begun is
     ended, and some servers take it for an application that has no lifespan, and serve that.
     """
     ctx = app.app_context()
-    await hand(ctx.push)
+    work = Work(Context(), threads)
     try:
-        await work
-    except BaseException as error:
-        await hand(ctx.pop, error)
-        if isinstance(error, SystemExit):
-            raise RuntimeError(f"sys.exit({error.code!r}) was called.") from error
-        raise
-    await hand(ctx.pop, None)
+        try:
+            await work.drive(_pushed(ctx, coroutine))
+        except BaseException as error:
+            # A push that was not made, or has failed, leaves nothing to pop.
+            if ctx.state is State.CURRENT:
+                await _to_its_end(work.drive(_handed(ctx.pop, error)), app, name)
+            if isinstance(error, SystemExit):
+                raise RuntimeError(f"sys.exit({error.code!r}) was called.") from error
+            raise
+        await _to_its_end(work.drive(_handed(ctx.pop, None)), app, name)
+    finally:
+        work.free()
+
+
+async def _pushed(ctx: AppContext, coroutine: Coroutine[Any, Any, Any]) -> None:
+    try:
+        await hand(ctx.push)
+        await coroutine
+    finally:
+        # It has not begun where the push failed.
+        coroutine.close()
+
+
+async def _handed(function: Callable[..., Any], *args: Any) -> None:
+    await hand(function, *args)
 
 
 class _Block:
@@ -233,6 +243,7 @@ class _Block:
         self._function = function
         self._entered = asyncio.Event()
         self._leaving = asyncio.Event()
+        self._begun = False
         self._task: asyncio.Task[None]
 
     def __str__(self) -> str:
@@ -246,7 +257,7 @@ class _Block:
             await asyncio.wait([self._task, entered], return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             self._task.cancel()
-            await asyncio.wait([self._task])
+            await _to_its_end(asyncio.wait([self._task]), self._app, self.name)
             raise
         finally:
             entered.cancel()
@@ -265,26 +276,32 @@ class _Block:
             self._app.logger.error(f"The {self.name} failed while serving", exc_info=error)
 
     async def _live(self) -> None:
-        work = Work(Context(), self._threads)
-        try:
-            await work.drive(_in_context(self._app, self._around()))
-        finally:
-            work.free()
+        await _in_context(self._app, self._threads, self.name, self._around())
 
     async def _around(self) -> None:
         """The generator, around the serving."""
         source, step = await self._source()
-        await step(source.start)
         try:
+            if step is hand:
+                await hand(self._start, source)
+            else:
+                await step(source.start)
+                self._begun = True
             releasing = releasing_clean((current_app_ctx(None),))
             raise_errors(await made(releasing), f"Errors in releasing what the {self.name} opened")
             await _on_loop()
             self._entered.set()
             await self._leaving.wait()
         except BaseException as error:
-            await step(source.finish, error)
+            if self._begun:
+                await step(source.finish, error)
             raise
         await step(source.finish, None)
+
+    def _start(self, source: Source) -> None:
+        """On a thread: a cancel that comes meanwhile is met after this."""
+        source.start()
+        self._begun = True
 
     async def _source(self) -> tuple[Source, Callable[..., Awaitable[Any]]]:
         """What it is made of, and how a step of that is made."""
@@ -338,7 +355,7 @@ class Serving:
 
     async def __aexit__(self, *exc: object) -> None:
         with self._hearing:
-            errors = await _to_its_end(self._lifespan.stop(), self._app)
+            errors = await _to_its_end(self._lifespan.stop(), self._app, _STOP)
         self._raise(errors)
 
     def __enter__(self) -> Self:

@@ -17,19 +17,22 @@ T = TypeVar("T")
 _logger = logging.getLogger("demijohn")
 
 
-async def shielded(steps: Awaitable[T], doing: Callable[[], str], ctx: Any) -> T:
+async def shielded(
+    steps: Awaitable[T], doing: Callable[[], str], what: object, app: Any, patient: bool = False
+) -> T:
     """Await an end in a task of its own; a cancel waits for it, `END_TIMEOUT` seconds at most.
 
-    That is the setting of the application of `ctx`, if there is one. `doing` says, for the log,
-    what an end that is given up was waiting for.
+    That is the setting of `app`, if there is one. For the log of an end that is given up: `what`
+    ends, and `doing` says what that was waiting for. `patient`: a cancel that has come before does
+    not count.
     """
     waiting = asyncio.current_task()
     task = asyncio.ensure_future(steps)
     cancelled: asyncio.CancelledError | None = None
-    limit = END_TIMEOUT if ctx is None else end_timeout(ctx.app)
+    limit = END_TIMEOUT if app is None else end_timeout(app)
     loop = asyncio.get_running_loop()
     # A cancel that has ended the work counts from here.
-    was_cancelled = waiting is not None and waiting.cancelling() > 0
+    was_cancelled = not patient and waiting is not None and waiting.cancelling() > 0
     until = loop.time() + limit if was_cancelled else None
     try:
         while not task.done():
@@ -37,7 +40,7 @@ async def shielded(steps: Awaitable[T], doing: Callable[[], str], ctx: Any) -> T
             if left is not None and left <= 0:
                 _logger.error(
                     "The end of %r was not over %s s after it was cancelled, and is given up: %s",
-                    *(ctx, limit, doing()),
+                    *(what, limit, doing()),
                 )
                 task.cancel()
                 await asyncio.wait([task], timeout=1)

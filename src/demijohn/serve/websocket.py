@@ -201,10 +201,12 @@ class Connection:
 
     async def drop(self) -> None:
         """The connection is over: stop listening, and let go of its context."""
-        await self._stop_listening()
-        self.closed = self.closed or (_LOST, "", False)
-        self._stop_sending()
-        self.on_accept = self._work = None
+        try:
+            await self._stop_listening()
+        finally:
+            self.closed = self.closed or (_LOST, "", False)
+            self._stop_sending()
+            self.on_accept = self._work = None
 
     # -- messages ---------------------------------------------------------------------------------
 
@@ -355,8 +357,10 @@ async def serve_websocket(
         raise
     finally:
         stopping.open.discard(connection)
-        await connection.drop()
-        work.free()
+        try:
+            await connection.drop()
+        finally:
+            work.free()
 
 
 async def _serve(exchange: Exchange, connection: Connection) -> None:
