@@ -11,7 +11,7 @@ import random
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -50,12 +50,17 @@ class AsyncReader:
         self._thread = ThreadPoolExecutor(1, "reader")
         self._connection: sqlite3.Connection
         self._rows: sqlite3.Cursor
+        # What the thread has opened. Who waits for that may be cancelled meanwhile.
+        self._opened = ExitStack()
         #: How many pages were read.
         self.pages = 0
 
     async def open(self, path: str) -> None:
         """Connect."""
-        self._connection = await self._call(sqlite3.connect, path)
+        await self._call(self._connect, path)
+
+    def _connect(self, path: str) -> None:
+        self._connection = self._opened.enter_context(closing(sqlite3.connect(path)))
 
     async def execute(self, query: str) -> None:
         """Run a query, whose rows `page` gives."""
@@ -67,11 +72,9 @@ class AsyncReader:
         return await self._call(self._rows.fetchmany, size)
 
     async def close(self) -> None:
-        """Disconnect, and let the thread end."""
-        try:
-            await self._call(self._connection.close)
-        finally:
-            self._thread.shutdown(wait=False)
+        """Disconnect, and let the thread end; also where nobody can wait for that any more."""
+        self._thread.submit(self._opened.close)
+        await asyncio.to_thread(self._thread.shutdown)
 
     async def _call(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         loop = asyncio.get_running_loop()
@@ -82,8 +85,8 @@ class AsyncReader:
 async def reader() -> AsyncIterator[AsyncReader]:
     """An `AsyncReader` on the orders, until the body that it fills is over."""
     found = AsyncReader()
-    await found.open(current_app.config["DATABASE"])
     try:
+        await found.open(current_app.config["DATABASE"])
         yield found
     finally:
         await found.close()
