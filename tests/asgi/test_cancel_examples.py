@@ -335,11 +335,13 @@ def leaves_a_part(patch: pytest.MonkeyPatch) -> None:
 
 
 def leaves_a_thread(patch: pytest.MonkeyPatch) -> None:
-    """The depot's reader, closed only when a page was read."""
+    """The depot's reader, whose thread ends only when a page was read."""
+    kept: list[Any] = []
 
     async def close(self: Any) -> None:
+        kept.append(self._thread)
+        self._thread.submit(self._opened.close)
         if self.pages:
-            self._thread.submit(self._opened.close)
             self._thread.shutdown(wait=False)
 
     patch.setattr("depot.database.AsyncReader.close", close)
