@@ -126,6 +126,8 @@ class Call:
     sent: list[dict[str, Any]] = field(default_factory=list)
     #: Told of each message that the client gets: it may leave then.
     on_sent: Callable[[Call], object] | None = None
+    #: What may come out of the call: the error of a body that fails, say.
+    error: type[Exception] | None = None
 
     def __post_init__(self) -> None:
         self._left = asyncio.Event()
@@ -243,10 +245,13 @@ class Run:
         self._cancel = None
         if not done:
             faults.append("the call did not return")
-        elif not self.cancelled:
-            await task
         elif not task.cancelled():
-            faults.append(f"the call was cancelled and {task.exception() or 'returned'!r}")
+            error = task.exception()
+            if error is None and self.cancelled:
+                faults.append("the call was cancelled and returned")
+            elif error is not None and type(error) is not self.call.error:
+                faults.append(f"the call raised {error!r}")
+            del error
         left = asyncio.all_tasks() - {asyncio.current_task()}
         faults += [f"a task is left: {one.get_coro()}" for one in left]
         if has_app_context() or has_request_context():

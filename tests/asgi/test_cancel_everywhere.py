@@ -476,7 +476,7 @@ def current(app: Any) -> Application:
     ("edge", "words"),
     [
         (lambda app: orphaning(app.asgi_app), "a task is left"),
-        (lambda app: swallowing(app.asgi_app), "the call was cancelled and"),
+        (lambda app: swallowing(app.asgi_app), "the call was cancelled and returned"),
         (current, "pushed, popped and ended"),
     ],
     ids=["orphaning", "swallowing", "current"],

@@ -2,7 +2,7 @@
 and the same request is answered as before.
 
 The routes are found in the application. A new one that needs no arguments is asked as it is; for
-another one `EXAMPLES` has to say what to ask.
+another one its example here has to say what to ask.
 """
 
 from __future__ import annotations
@@ -10,94 +10,27 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
-import re
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from werkzeug.routing import Rule
 
 from demijohn import Demijohn
 
 from . import cancelling
-from .cancelling import (
-    Call,
-    Journal,
-    Run,
-    faults_in,
-    faults_of,
-    http_call,
-    lifespan_call,
-    socket_call,
-)
+from .cancelling import Call, http_call, socket_call
+from .every_route import LIFESPAN, Site, check
 
 FOLDER = Path(__file__).parents[2] / "examples"
 NAMES = {"streaming": "depot", "ticker": "ticker", "chat": "chat"}
 """The folders of the examples, and their packages."""
 
-LIFESPAN = "lifespan"
 
-
-def answer(call: Call) -> list[Any]:
-    """What the client was told, without what is different each time."""
-    told: list[Any] = []
-    body = b""
-    for message in call.sent:
-        body += message.get("body", b"")
-        if message["type"] != "http.response.body":
-            headers = dict(message.get("headers", ()))
-            told += [message["type"], message.get("status"), headers.get(b"content-type")]
-            told += [message.get("text"), message.get("code")]
-    return [*told, re.sub(rb"(?m)^id: \S+", b"id:", body)]
-
-
-# -- examples --------------------------------------------------------------------------------------
-
-
-@dataclass
-class Example:
-    """An example's application, how its routes are asked, and what it holds."""
-
-    app: Demijohn
-    #: Route, as `routes` has it -> a call of it.
-    calls: dict[str, Callable[[], Call]] = field(default_factory=dict)
-    #: What calls have left.
-    held: Callable[[], Iterator[str]] = lambda: iter(())
-    #: How many contexts a call of it may have.
-    most: int = 1
-
-    def routes(self) -> dict[str, Rule | None]:
-        """Its routes by method and rule; also what runs around the serving.
-
-        Those that are no async function, too: who knows what they return. Not the static files.
-        """
-        app = self.app
-        found: dict[str, Rule | None] = {}
-        for rule in app.url_map.iter_rules():
-            methods = {"WS"} if getattr(rule, "websocket_view", False) else rule.methods or set()
-            if rule.endpoint.rpartition(".")[2] != "static":
-                found |= {f"{one} {rule.rule}": rule for one in methods - {"HEAD", "OPTIONS"}}
-        if app.before_serving_funcs or app.while_serving_funcs or app.after_serving_funcs:
-            found[LIFESPAN] = None
-        return found
-
-    def call(self, route: str) -> Callable[[], Call]:
-        """How a route is asked."""
-        if route in self.calls:
-            return self.calls[route]
-        if route == LIFESPAN:
-            return lifespan_call
-        method, path = route.split(" ", 1)
-        assert method == "GET" and "<" not in path, f"EXAMPLES does not say how to ask {route}."
-        return lambda: http_call(path)
-
-
-def streaming(folder: Path, make: Callable[[Any], Demijohn]) -> Example:
+def streaming(folder: Path, make: Callable[[Any], Demijohn]) -> Site:
     """The depot: exports in pages, uploads."""
     uploads = folder / "uploads"
     app = make(
@@ -118,10 +51,10 @@ def streaming(folder: Path, make: Callable[[Any], Demijohn]) -> Example:
             yield f"{found} are under way"
 
     put = lambda: http_call("/files/one.bin", "PUT", (b"one", b"two"))  # noqa: E731
-    return Example(app, {"PUT /files/<name>": put}, held)
+    return Site(app, {"PUT /files/<name>": put}, held)
 
 
-def ticker(folder: Path, make: Callable[[Any], Demijohn]) -> Example:
+def ticker(folder: Path, make: Callable[[Any], Demijohn]) -> Site:
     """The ticker: a stream that the client leaves after three events, and the market."""
     app = make({"PERIOD": 60, "HEARTBEAT": 60})
     ring = app.extensions["ring"]
@@ -145,10 +78,10 @@ def ticker(folder: Path, make: Callable[[Any], Demijohn]) -> Example:
         if ring._written._waiters:
             yield "somebody waits for an event"
 
-    return Example(app, {"GET /events": events}, held)
+    return Site(app, {"GET /events": events}, held)
 
 
-def chat(folder: Path, make: Callable[[Any], Demijohn]) -> Example:
+def chat(folder: Path, make: Callable[[Any], Demijohn]) -> Site:
     """The chat: somebody who enters a room, says something, hears it, and leaves."""
     app = make({})
     rooms = app.extensions["rooms"]
@@ -174,7 +107,7 @@ def chat(folder: Path, make: Callable[[Any], Demijohn]) -> Example:
         "GET /rooms/<room>": lambda: http_call("/rooms/hall", headers=headers),
         "WS /rooms/<room>/talk": talk,
     }
-    return Example(app, calls, held, most=2)
+    return Site(app, calls, held, most=2)
 
 
 EXAMPLES = {"streaming": streaming, "ticker": ticker, "chat": chat}
@@ -188,38 +121,12 @@ def package(name: str) -> Iterator[Any]:
         yield importlib.import_module(NAMES[name])
 
 
-def made(name: str, folder: Path) -> Example:
+def made(name: str, folder: Path) -> Site:
     """An example whose files are in that folder."""
     with package(name) as found:
         example = EXAMPLES[name](folder, found.create_app)
     example.app.logger.disabled = True
     return example
-
-
-def check(example: Example, route: str, **how: Any) -> tuple[int, list[str]]:
-    """Disturb a route at each of its awaits; how many there are, and what was found."""
-    app = example.app
-    journal = Journal(app)
-    journal.most = example.most
-    call = example.call(route)
-
-    def undisturbed() -> tuple[list[Any], list[str]]:
-        asked = call()
-        faults = faults_in(app, journal, Run(app.asgi_app, asked, (), False))
-        return answer(asked), [*faults, *example.held()]
-
-    expected, faults = undisturbed()
-    if faults:
-        return 0, faults
-
-    def after() -> Iterator[str]:
-        yield from example.held()
-        got, faults = undisturbed()
-        if got != expected:
-            yield f"it answers {got} instead of {expected}"
-        yield from faults
-
-    return faults_of(app, journal, call, after=after, **how)
 
 
 @pytest.mark.parametrize("how", ["cancelled", "cancelled twice", "left"])
@@ -244,8 +151,8 @@ def test_examples_with_async_functions() -> None:
     """Every example that has an async function is among these."""
     found = {
         path.relative_to(FOLDER).parts[0]
-        for path in FOLDER.glob("*/*/*.py")
-        if path.parent.name != "tests" and "async def" in path.read_text()
+        for path in FOLDER.rglob("*.py")
+        if "tests" not in path.parts[-2:] and "async def" in path.read_text()
     }
     assert found == set(EXAMPLES)
 
@@ -265,13 +172,13 @@ def test_a_new_route_is_asked(tmp_path: Path) -> None:
         watchers.count -= 1
         return "held"
 
-    @example.app.websocket("/other")
-    async def other() -> None:
+    @example.app.websocket("/other/<name>")
+    async def other(name: str) -> None:
         pass
 
-    assert {"GET /held", "WS /other"} < example.routes().keys()
-    with pytest.raises(AssertionError, match="does not say how to ask WS /other"):
-        check(example, "WS /other")
+    assert {"GET /held", "WS /other/<name>"} < {*example.routes()}
+    with pytest.raises(AssertionError, match="Nobody says how to ask WS /other/<name>"):
+        check(example, "WS /other/<name>")
     _, faults = check(example, "GET /held")
     assert [fault for fault in faults if "are watching" in fault]
 

@@ -55,6 +55,7 @@ class Work:
         "_interruption",
         "_lease",
         "_loop",
+        "_met",
         "_on_begun",
         "_task",
         "_timer",
@@ -82,8 +83,8 @@ class Work:
         # The task that awaits `drive`, while what it awaits is an async function's.
         self._task: asyncio.Task[Any] | None = None
         self._awaiting = False
-        # Of how many cancels that knew when it began to.
-        self._asked = 0
+        # Of how many cancels that knew when it began to, and when the function last began to wait.
+        self._asked = self._met = 0
         # Why an async function is to be interrupted, and of how many cancels before that the task
         # knew when it was; -1 until it was.
         self._interruption: BaseException | None = None
@@ -189,7 +190,8 @@ class Work:
                 if self.on_idle_interrupted is not None:
                     self.on_idle_interrupted()
             elif self._awaiting and not self._held:
-                self._cancelling = task.cancelling()
+                # Those that the task has yet to meet may be a task group's, which takes them back.
+                self._cancelling = self._met
                 task.cancel(INTERRUPTED)
 
     def raise_pending(self) -> None:
@@ -222,11 +224,10 @@ class Work:
 
     def _interrupt_if_pending(self) -> None:
         """Make the interruption that waits for an async function to await something, if any."""
-        task = self._task
-        if self._interruption is not None and self._cancelling == -1 and task and not self._held:
+        if self._interruption is not None and self._cancelling == -1 and not self._held:
             # As `asyncio.timeout` counts: each interruption is one cancel, and taken back once.
-            self._cancelling = task.cancelling()
-            task.cancel(INTERRUPTED)
+            self._cancelling = self._met
+            self._task.cancel(INTERRUPTED)  # type: ignore[union-attr]
 
     def is_current(self) -> bool:
         """Whether the calling code is that of the coroutine, and not a task that it started."""
@@ -316,7 +317,9 @@ class _Steps(Generic[T]):
                 elif kind is Ask:
                     reply = order.question(work)
                 else:
-                    work._interrupt_if_pending()
+                    if work._task is not None:
+                        work._met = work._task.cancelling()
+                        work._interrupt_if_pending()
                     work._awaiting = True
                     try:
                         if kind is Outside:
