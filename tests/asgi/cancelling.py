@@ -309,7 +309,7 @@ def settled(holds: Callable[[], object], patience: float = DEADLINE) -> None:
     """Wait until something holds, for `patience` seconds at most."""
     until = time.monotonic() + patience
     while not holds() and time.monotonic() < until:
-        time.sleep(0.001)
+        time.sleep(0.0002)
 
 
 class Process:
