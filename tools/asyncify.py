@@ -217,8 +217,8 @@ def rewritten() -> str:
                 out += data[position : edit.start] + edit.text.encode()
                 position = edit.end
             bodies.append((out + data[position:end]).decode())
-    imports.append("from .handing import begin, call_view, close_unit, hand, make_response, save_session")
-    imports.append("from .handing import call, send_signal")
+    imports.append("from .handing import begin, call, call_view, close_unit, hand, make_response")
+    imports.append("from .handing import save_session, send_signal")
     imports.append("from .pipeline import Raised, _names, after_hooks, discard")
     imports.append("from .ends import _CLOSE, _CURRENT, _ENDED, _ENDING")
     lines = sorted({line for line in imports if "__future__" not in line})

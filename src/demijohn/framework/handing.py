@@ -207,8 +207,8 @@ async def send_signal(app: Any, signal: Signal, /, **what: Any) -> None:
 
 
 def call_view(app: Any, view: Callable[..., Any], args: Any) -> Awaitable[Any]:
-    """Call a view with the values from the URL, if any, as `run` does."""
-    return run(app, view, **(args or {}))
+    """Call a view with the values from the URL, if any, as `call` does."""
+    return call(app, view, **(args or {}))
 
 
 async def interruptible(awaitable: Awaitable[T]) -> T:
