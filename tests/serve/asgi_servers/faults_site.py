@@ -151,9 +151,9 @@ def receiver(name: str) -> Any:
     return receive
 
 
-receivers = {name: receiver(name) for name in SIGNALS}
-for name, sent in SIGNALS.items():
-    sent.connect(receivers[name], app)
+receivers = {} if LEAN else {name: receiver(name) for name in SIGNALS}
+for name, receive in receivers.items():
+    SIGNALS[name].connect(receive, app)
 
 
 # ---- F6, F7: a store of sessions that fails
