@@ -47,6 +47,10 @@ class _AppCtxGlobals(Namespace):
         return object.__repr__(self)
 
 
+# `AppContext.g`, once the class is complete.
+_stock_g: Any = None
+
+
 class AppContext(Context, stack=app_stack, metaclass=Watched):
     """A unit of work of one application: `current_app` and `g` belong to it.
 
@@ -80,6 +84,9 @@ class AppContext(Context, stack=app_stack, metaclass=Watched):
         _outcome: str | None
         """What the request that brought this context tells of the end of both."""
 
+        def _make_g(self) -> Any:
+            """`g`, not made yet: the proxy goes round the property unless it is overridden."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if cls.push is not AppContext.push or cls.pop is not AppContext.pop:
@@ -87,8 +94,14 @@ class AppContext(Context, stack=app_stack, metaclass=Watched):
             for name in ("__enter__", "__exit__"):
                 if getattr(cls, name) is getattr(AppContext, name):
                     setattr(cls, name, getattr(Context, name))
-        if cls.g is not AppContext.g:
-            cls._make_g = lambda self: self.g  # type: ignore[method-assign]
+        cls._note_overrides()
+
+    @classmethod
+    def _note_overrides(cls) -> None:
+        """Called for a new class, and when an attribute of it or of one above it is set."""
+        if _stock_g is not None:
+            make = _made_g if cls.g is _stock_g else _asked_g
+            type.__setattr__(cls, "_make_g", make)  # without being told of it
 
     _instead = INSTEAD
 
@@ -103,15 +116,11 @@ class AppContext(Context, stack=app_stack, metaclass=Watched):
     def g(self) -> Any:
         """This unit's namespace, an `app_ctx_globals_class`; made at first use."""
         g = self._g
-        return self._make_g() if g is UNMADE else g
+        return _made_g(self) if g is UNMADE else g
 
     @g.setter
     def g(self, value: Any) -> None:
         self._g = value
-
-    def _make_g(self) -> Any:
-        g = self._g = self.app.app_ctx_globals_class()
-        return g
 
     @property
     def url_adapter(self) -> MapAdapter | None:
@@ -273,6 +282,17 @@ class AppContext(Context, stack=app_stack, metaclass=Watched):
         return f"<{type(self).__name__} of {self.app.name}>"
 
 
+def _made_g(ctx: AppContext) -> Any:
+    g = ctx._g = ctx.app.app_ctx_globals_class()
+    return g
+
+
+def _asked_g(ctx: AppContext) -> Any:
+    return ctx.g
+
+
+_stock_g = AppContext.g
+AppContext._note_overrides()
 holds(AppContext, "__init__")
 
 
