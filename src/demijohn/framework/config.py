@@ -134,8 +134,13 @@ class Config(dict[str, Any]):
     A loader replaces the values of the keys that it brings and leaves all others.
     """
 
-    #: Whether changes of what each request asks for are told (`http.watch`).
+    #: Whether changes of what each request asks for are told (`http.watch`): not by a class that
+    #: reads or keeps values in ways of its own.
     _tells = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._tells = all(getattr(cls, name) is getattr(Config, name) for name in _ACCESS)
 
     def __init__(
         self, root_path: str | os.PathLike[str], defaults: dict[str, Any] | None = None
@@ -288,10 +293,12 @@ def _telling(name: str) -> Callable[..., Any]:
 
 # What each request asks for is known from its application's plans, which notice this.
 _TOLD: Final = (DEADLINE, "DEBUG", "TRUSTED_HOSTS")
-for _name in (
+_CHANGING: Final = (
     *("__setitem__", "__delitem__", "__ior__"),
     *("setdefault", "update", "pop", "popitem", "clear"),
-):
+)
+_ACCESS: Final = (*_CHANGING, "__getitem__", "__getattribute__", "get")
+for _name in _CHANGING:
     setattr(Config, _name, _telling(_name))
 
 

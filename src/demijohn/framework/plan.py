@@ -131,7 +131,7 @@ class Overrides:
         self.quick = not (self.finalize_request or self.make_response or self.process_response)
 
     any_host: bool
-    """Whether the configuration trusts all hosts. False for one that does not tell of changes."""
+    """Whether the configuration is known to trust all hosts: not one that may change untold."""
     stock_request: bool
     """Whether requests are of the framework's class, as it was written."""
     stock_response: bool
@@ -373,13 +373,16 @@ class Plans:
         leaf, *others = [vars(cls) for cls in type(app).__mro__ if cls not in ours]
         leaf_names, class_names = [*leaf], [[*names] for names in others]
         own = set(vars(app))
-        overridden = {*leaf_names, *own}.union(*class_names)
+        by_class = {*leaf_names}.union(*class_names)
+        overridden = own | by_class
         json = vars(app).get("json")
         if isinstance(json, DefaultJSONProvider) and json._app is not weakref.proxy(app):
             overridden.add("make_response")  # it asks another application for debug and class
+        if "config" in by_class:
+            overridden.add("make_response")  # another mapping at each look, for all that is known
         told = own | (_ATTRIBUTES - overridden)
         overrides = Overrides(overridden)
-        config: Any = vars(app).get("config")
+        config: Any = None if "config" in by_class else vars(app).get("config")
         overrides.any_host = (
             getattr(type(config), "_tells", False) and config.get("TRUSTED_HOSTS") is None
         )

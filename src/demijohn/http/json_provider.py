@@ -22,7 +22,7 @@ from typing import IO, Any, AnyStr, Final, Protocol
 from werkzeug.http import http_date
 from werkzeug.wrappers import Response
 
-from .watch import Watched, changes
+from .watch import Watched, changes, tell
 
 _COMPACT: dict[str, Any] = {"separators": (",", ":")}
 _INDENTED: dict[str, Any] = {"indent": 2}
@@ -201,7 +201,7 @@ class DefaultJSONProvider(JSONProvider):
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
         if name[0] != "_":
-            object.__setattr__(self, "_stock", None)
+            tell()
 
     def is_stock(self) -> bool:
         """Return whether nothing is set or overridden that shapes a response, nor debug mode on.
@@ -209,8 +209,8 @@ class DefaultJSONProvider(JSONProvider):
         Then :data:`compact_parts`, joined, is what :meth:`response_bytes` gives. The answer holds
         as long as ``_stock`` is ``watch.changes.version``.
         """
-        # Set first, so that a change meanwhile on another thread takes it back.
-        self._stock = changes.version
+        # Read first, so that a change meanwhile on another thread makes it stale.
+        seen = changes.version
         if (
             type(self) is DefaultJSONProvider
             and vars(self).keys() <= _OWN
@@ -218,10 +218,9 @@ class DefaultJSONProvider(JSONProvider):
             and not self._app.debug
         ):
             # Of another mapping's changes nobody is told.
-            if not getattr(type(getattr(self._app, "config", None)), "_tells", False):
-                self._stock = None
+            if getattr(type(getattr(self._app, "config", None)), "_tells", False):
+                self._stock = seen
             return True
-        self._stock = None
         return False
 
     def has_own_response(self) -> bool:
