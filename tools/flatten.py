@@ -71,12 +71,17 @@ KNOWN: dict[str, dict[str, bool]] = {
         "overrides.stock_request": True,
         "ctx._adapter is UNMADE": True,
         "request.trusted_hosts is None": True,
+        "'path' not in vars(request)": True,
+        "type(ctx.request) is Request": True,
     },
     "run_all": {"signal is not None": True},
 }
 _LEAVING = (ast.Return, ast.Raise, ast.Break, ast.Continue)
 # What a call's value is assigned to.
 Target: TypeAlias = ast.Name | ast.Tuple
+# Locals of what is inlined that may hold an answer: a root's last `finally` lets go of them too, as
+# the end of a call does. The errors that somebody keeps lead to its frame.
+ANSWERS = frozenset({"body", "chunks", "finished", "made", "response", "rv"})
 # Root -> after which statement it is asked whether what is known holds.
 ASKED = {"serve": "overrides = plans.current(app)"}
 
@@ -231,7 +236,16 @@ class Flattening:
         if root in ASKED:
             at = [ast.unparse(statement) for statement in body].index(ASKED[root]) + 1
             body[at:at] = self.asking(function, module)
+        self.held: list[str] = []
         self.body = self.statements(body, root)
+        self.let_go()
+
+    def let_go(self) -> None:
+        last = self.body[-1]
+        if not isinstance(last, ast.Try) or not last.finalbody:
+            raise SystemExit("A root has to let go of what it holds in a `finally`, at its end.")
+        targets: list[ast.expr] = [ast.Name(name, ast.Store()) for name in sorted(self.held)]
+        last.finalbody.append(ast.Assign(targets, ast.Constant(None)))
 
     def asking(self, root: ast.FunctionDef, module: str) -> list[ast.stmt]:
         """Leave it to the root itself where what is known does not hold."""
@@ -373,6 +387,9 @@ class Flattening:
         """A local name that is not taken yet."""
         found = next(new for new in _numbered(name) if new not in self.taken)
         self.taken.add(found)
+        if name in ANSWERS:
+            self.held.append(found)
+            self.untyped.add(found)
         return found
 
 

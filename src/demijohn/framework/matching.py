@@ -16,6 +16,7 @@ from werkzeug.routing import RequestRedirect, WebsocketMismatch
 
 from ..context.proxy import UNMADE
 from ..http.routing import Answer, Miss, RouteIndex
+from .wrappers import Request
 
 _MOST_HOSTS = 64
 
@@ -49,7 +50,7 @@ class Matcher:
                 and environ.get("HTTP_HOST") in self._hosts
                 and "HTTP_UPGRADE" not in environ
                 and ctx._adapter is UNMADE
-                and overrides.any_host
+                and (overrides.any_host or app.config["TRUSTED_HOSTS"] is None)
                 and request.trusted_hosts is None
             ):
                 url_map: Any = app.url_map
@@ -64,7 +65,13 @@ class Matcher:
                 answer = self._find(environ.get("PATH_INFO", "/"), method)
                 if type(answer) is tuple:
                     request.url_rule, request.view_args, path = answer
-                    if path is not None and overrides.stock_request:
+                    # By hand a context may have a request of another class, or one with a path.
+                    if (
+                        path is not None
+                        and overrides.stock_request
+                        and type(ctx.request) is Request
+                        and "path" not in vars(request)
+                    ):
                         request.path = path
                     return
                 if isinstance(answer, Miss):

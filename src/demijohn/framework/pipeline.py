@@ -173,8 +173,9 @@ def call_view(app: Any, view: Any, args: dict[str, Any] | None) -> Any:
         return call(app, view, **(args or {}))
     if not args:
         return view()
-    if len(args) == 1 and first in args:
-        # By position, where that is the same: 50 ns, where a dict of arguments costs 95.
+    if type(args) is dict and len(args) == 1 and first in args:
+        # By position, where that is the same: 65 ns, where a dict of arguments costs 95. From a
+        # mapping of another class `**` may take other values than its items.
         return view(args[first])
     return view(**args)
 

@@ -87,6 +87,7 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
     args: Any
     body: Any
     body_2: Any
+    body_3: Any
     chunks: Any
     content_type: Any
     ctx: Any
@@ -104,8 +105,10 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
     request_2: Any
     request_3: Any
     response: Any
+    response_2: Any
     response_3: Any
     rv: Any
+    rv_2: Any
     self: Any
     url_map: Any
     view: Any
@@ -185,7 +188,7 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
                         if (
                             environ_2.get("HTTP_HOST") in self._hosts
                             and "HTTP_UPGRADE" not in environ_2
-                            and overrides_2.any_host
+                            and (overrides_2.any_host or app_3.config["TRUSTED_HOSTS"] is None)
                         ):
                             url_map = app_3.url_map
                             if url_map is not self._map or url_map.version is not self._version:
@@ -271,7 +274,7 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
                                     if not args:
                                         rv = view()
                                         break
-                                    if len(args) == 1 and first in args:
+                                    if type(args) is dict and len(args) == 1 and (first in args):
                                         rv = view(args[first])
                                         break
                                     rv = view(**args)
@@ -442,89 +445,88 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
     parts = None
     plain = True
     try:
-        if type(answer) is tuple:
-            status, headers, body = answer
-            start_response(status, headers)
-        elif type(answer) is Raised:
-            body = answer
-        else:
-            while True:
-                if not getattr(answer, "_stock_sending", False):
-                    finished = _finish_other(answer, environ)
-                    break
-                made = answer
-                body_3 = made.response
-                headers_4 = made.headers
-                code = made._status_code
-                if (
-                    not (type(body_3) is list or type(body_3) is tuple)
-                    or type(headers_4) is not Headers
-                    or made.direct_passthrough
-                    or (code != 200 and (code < 200 or code == 204 or code == 304))
-                ):
-                    finished = _finish_by_methods(made, environ, _is_plain(body_3, environ))
-                    break
-                length_3 = location = False
-                for name, value in headers_4._list:
-                    if name == "Content-Length":
-                        length_3 = True
-                    elif len(name) in _SIZES:
-                        lowered = name.lower()
-                        if lowered == "content-length":
+        try:
+            if type(answer) is tuple:
+                status, headers, body = answer
+                start_response(status, headers)
+            elif type(answer) is Raised:
+                body = answer
+            else:
+                while True:
+                    if not getattr(answer, "_stock_sending", False):
+                        finished = _finish_other(answer, environ)
+                        break
+                    made = answer
+                    body_3 = made.response
+                    headers_4 = made.headers
+                    code = made._status_code
+                    if (
+                        not (type(body_3) is list or type(body_3) is tuple)
+                        or type(headers_4) is not Headers
+                        or made.direct_passthrough
+                        or (code != 200 and (code < 200 or code == 204 or code == 304))
+                    ):
+                        finished = _finish_by_methods(made, environ, _is_plain(body_3, environ))
+                        break
+                    length_3 = location = False
+                    for name, value in headers_4._list:
+                        if name == "Content-Length":
                             length_3 = True
-                        elif lowered == "content-location":
-                            finished = _finish_by_methods(made, environ, True)
-                            break
-                        elif lowered == "location":
-                            if (
-                                location
-                                or name != "Location"
-                                or made.autocorrect_location_header
-                                or (not _plain_path.fullmatch(value))
-                            ):
+                        elif len(name) in _SIZES:
+                            lowered = name.lower()
+                            if lowered == "content-length":
+                                length_3 = True
+                            elif lowered == "content-location":
                                 finished = _finish_by_methods(made, environ, True)
                                 break
-                            location = True
-                else:
-                    chunks = body_3
-                    if len(body_3) != 1 or type(body_3[0]) is not bytes:
-                        chunks = [
-                            part.encode() if isinstance(part, str) else part for part in body_3
-                        ]
-                    items = headers_4._list.copy()
-                    if not length_3 and made.automatically_set_content_length:
-                        items.append(("Content-Length", str(sum(map(len, chunks)))))
-                    if environ["REQUEST_METHOD"] == "HEAD":
-                        chunks = ()
-                    if made._on_close:
-                        chunks = ClosingIterator(chunks, made.close)
-                    finished = (made._status, items, chunks, True)
+                            elif lowered == "location":
+                                if (
+                                    location
+                                    or name != "Location"
+                                    or made.autocorrect_location_header
+                                    or (not _plain_path.fullmatch(value))
+                                ):
+                                    finished = _finish_by_methods(made, environ, True)
+                                    break
+                                location = True
+                    else:
+                        chunks = body_3
+                        if len(body_3) != 1 or type(body_3[0]) is not bytes:
+                            chunks = [
+                                part.encode() if isinstance(part, str) else part for part in body_3
+                            ]
+                        items = headers_4._list.copy()
+                        if not length_3 and made.automatically_set_content_length:
+                            items.append(("Content-Length", str(sum(map(len, chunks)))))
+                        if environ["REQUEST_METHOD"] == "HEAD":
+                            chunks = ()
+                        if made._on_close:
+                            chunks = ClosingIterator(chunks, made.close)
+                        finished = (made._status, items, chunks, True)
+                        break
                     break
-                break
-            if finished is not None:
-                status, headers, body, plain = finished
-                start_response(status, headers)
-            else:
-                body = answer(environ, start_response)
-                plain = isinstance(body, (list, tuple))
+                if finished is not None:
+                    status, headers, body, plain = finished
+                    start_response(status, headers)
+                else:
+                    body = answer(environ, start_response)
+                    plain = isinstance(body, (list, tuple))
+            if not plain:
+                _release(app, ctx, environ)
+                parts = getattr(answer, "response", None)
+                if hasattr(parts, "__aiter__"):
+                    body = SyncSteps(parts, body)
+                body = ending(app, ctx, answer, body)
+        except BaseException as failed:
+            try:
+                discard(app, answer)
+            finally:
+                _end(app, ctx, environ, error, failed)
+            raise
+        if _PRESERVE_KEY in environ:
+            _preserve(environ, ctx)
         if not plain:
-            _release(app, ctx, environ)
-            parts = getattr(answer, "response", None)
-            if hasattr(parts, "__aiter__"):
-                body = SyncSteps(parts, body)
-            body = ending(app, ctx, answer, body)
-    except BaseException as failed:
-        try:
-            discard(app, answer)
-        finally:
-            _end(app, ctx, environ, error, failed)
-        raise
-    if _PRESERVE_KEY in environ:
-        _preserve(environ, ctx)
-    if not plain:
-        end = partial(_end, app, ctx, environ, error)
-        return Steps(context, body, end, ctx._left_early)
-    try:
+            return Steps(context, body, partial(_end, app, ctx, environ, error), ctx._left_early)
         if type(body) is Raised:
             try:
                 _end(app, ctx, environ, error, None)
@@ -647,4 +649,5 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
                 report_errors(app, None, errors, repr(ctx))
         return body
     finally:
-        answer = body = parts = error = errors = None
+        answer = body = parts = finished = error = errors = None
+        body_2 = body_3 = chunks = made = response = response_2 = response_3 = rv = rv_2 = None

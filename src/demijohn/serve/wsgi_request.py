@@ -35,37 +35,36 @@ def serve(
     parts: Any = None
     plain = True
     try:
-        if type(answer) is tuple:
-            status, headers, body = answer
-            start_response(status, headers)
-        elif type(answer) is Raised:
-            body = answer
-        else:
-            finished = finish(answer, environ)
-            if finished is not None:
-                status, headers, body, plain = finished
-                start_response(status, headers)
-            else:
-                body = answer(environ, start_response)
-                plain = isinstance(body, (list, tuple))
-        if not plain:
-            _release(app, ctx, environ)
-            parts = getattr(answer, "response", None)
-            if hasattr(parts, "__aiter__"):
-                body = SyncSteps(parts, body)
-            body = ending(app, ctx, answer, body)
-    except BaseException as failed:
         try:
-            discard(app, answer)
-        finally:
-            _end(app, ctx, environ, error, failed)
-        raise
-    if _PRESERVE_KEY in environ:
-        _preserve(environ, ctx)
-    if not plain:
-        end = partial(_end, app, ctx, environ, error)
-        return Steps(context, body, end, ctx._left_early)
-    try:
+            if type(answer) is tuple:
+                status, headers, body = answer
+                start_response(status, headers)
+            elif type(answer) is Raised:
+                body = answer
+            else:
+                finished = finish(answer, environ)
+                if finished is not None:
+                    status, headers, body, plain = finished
+                    start_response(status, headers)
+                else:
+                    body = answer(environ, start_response)
+                    plain = isinstance(body, (list, tuple))
+            if not plain:
+                _release(app, ctx, environ)
+                parts = getattr(answer, "response", None)
+                if hasattr(parts, "__aiter__"):
+                    body = SyncSteps(parts, body)
+                body = ending(app, ctx, answer, body)
+        except BaseException as failed:
+            try:
+                discard(app, answer)
+            finally:
+                _end(app, ctx, environ, error, failed)
+            raise
+        if _PRESERVE_KEY in environ:
+            _preserve(environ, ctx)
+        if not plain:
+            return Steps(context, body, partial(_end, app, ctx, environ, error), ctx._left_early)
         if type(body) is Raised:
             try:
                 _end(app, ctx, environ, error, None)
@@ -81,8 +80,8 @@ def serve(
                 report_errors(app, None, errors, repr(ctx))
         return body
     finally:
-        # From CPython 3.12 on the frames of a `Raised` error lead here: it must not stay.
-        answer = body = parts = error = errors = None
+        # The frames of an error lead here: what has to do with it, and the body, must not stay.
+        answer = body = parts = finished = error = errors = None
 
 
 def _release(app: Any, ctx: Any, environ: WSGIEnvironment) -> None:
