@@ -12,7 +12,8 @@ twenty of them stand between an edge and a view. The rules, on the functions nam
   pipeline itself is called.
 
 What the code does, and why, stands in the sources. Anything that these rules do not cover, as a
-name that stands for two things, is an error here, never other code there.
+name that stands for two things, is an error here, never other code there. How a body is changed is
+in `flat_bodies`.
 """
 
 from __future__ import annotations
@@ -25,9 +26,18 @@ import sys
 from collections.abc import Iterable, Iterator
 from itertools import count
 from pathlib import Path
-from typing import TypeAlias
 
 from tools.asyncify import formatted
+from tools.flat_bodies import (
+    LEAVING,
+    Folding,
+    Substitution,
+    Target,
+    check,
+    names_of,
+    returns,
+    without_returns,
+)
 
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "demijohn"
 TARGET = PACKAGE / "serve" / "wsgi_flat.py"
@@ -76,9 +86,6 @@ KNOWN: dict[str, dict[str, bool]] = {
     },
     "run_all": {"signal is not None": True},
 }
-_LEAVING = (ast.Return, ast.Raise, ast.Break, ast.Continue)
-# What a call's value is assigned to.
-Target: TypeAlias = ast.Name | ast.Tuple
 # Locals of what is inlined that may hold an answer: a root's last `finally` lets go of them too, as
 # the end of a call does. The errors that somebody keeps lead to its frame.
 ANSWERS = frozenset({"body", "chunks", "finished", "made", "response", "rv"})
@@ -111,6 +118,8 @@ class Sources:
             self.names[module] = names = {}
             for node in ast.parse(path.read_text()).body:
                 if isinstance(node, ast.FunctionDef):
+                    if node.name in self.functions and node.name in INLINED:
+                        raise SystemExit(f"{node.name!r} is two functions.")
                     self.functions[node.name] = node, module
                 elif isinstance(node, ast.ClassDef):
                     for member in node.body:
@@ -137,89 +146,6 @@ def _bound(node: ast.stmt, module: str) -> Iterator[tuple[str, tuple[str, str]]]
                 yield child.id, (module, child.id)
 
 
-class Substitution(ast.NodeTransformer):
-    """Puts expressions in the place of names."""
-
-    def __init__(self, names: dict[str, ast.expr]) -> None:
-        self.names = names
-
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        new = self.names.get(node.id)
-        if new is None:
-            return node
-        if isinstance(new, ast.Name):
-            return ast.Name(new.id, node.ctx)
-        return copy.deepcopy(new)
-
-    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> ast.AST:
-        if node.name in self.names:
-            new = self.names[node.name]
-            assert isinstance(new, ast.Name)
-            node.name = new.id
-        return self.generic_visit(node)
-
-
-class Folding(ast.NodeTransformer):
-    """Replaces what is known, and drops what is never reached."""
-
-    def __init__(self, known: dict[str, bool]) -> None:
-        self.known = known
-
-    def visit(self, node: ast.AST) -> ast.AST:
-        if isinstance(node, (ast.Attribute, ast.Compare)) and ast.unparse(node) in self.known:
-            return ast.Constant(self.known[ast.unparse(node)])
-        made: ast.AST = super().visit(node)
-        return made
-
-    def visit_Compare(self, node: ast.Compare) -> ast.expr:
-        self.generic_visit(node)
-        if ast.unparse(node) == "None is not None":
-            return ast.Constant(False)
-        return node
-
-    def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
-        decides = isinstance(node.op, ast.Or)  # the value that ends it
-        values: list[ast.expr] = []
-        for value in node.values:
-            new = self.visit(value)
-            assert isinstance(new, ast.expr)
-            if isinstance(new, ast.Constant) and type(new.value) is bool:
-                if new.value is decides:
-                    if not any(
-                        isinstance(part, ast.Call) for old in values for part in ast.walk(old)
-                    ):
-                        return new
-                    values.append(new)
-                    break
-                continue
-            values.append(new)
-        if not values:
-            return ast.Constant(not decides)
-        return values[0] if len(values) == 1 else ast.BoolOp(node.op, values)
-
-    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
-        self.generic_visit(node)
-        if isinstance(node.op, ast.Not) and isinstance(node.operand, ast.Constant):
-            return ast.Constant(not node.operand.value)
-        return node
-
-    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
-        self.generic_visit(node)
-        if isinstance(node.test, ast.Constant):
-            return node.body if node.test.value else node.orelse
-        return node
-
-    def visit_Try(self, node: ast.Try) -> ast.AST | list[ast.stmt]:
-        self.generic_visit(node)
-        return node if node.body else node.finalbody
-
-    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
-        self.generic_visit(node)
-        if isinstance(node.test, ast.Constant):
-            return node.body if node.test.value else node.orelse
-        return node
-
-
 class Flattening:
     """One root function, with the bodies of what it calls in place of the calls."""
 
@@ -229,6 +155,9 @@ class Flattening:
         # Local names that get values of more than one type.
         self.untyped: set[str] = set()
         self.typed: set[str] = set()
+        self.held: list[str] = []
+        # Function -> what is known, as far as it stands in it.
+        self.used: dict[str, set[str]] = {}
         function, module = sources.functions[root]
         function = copy.deepcopy(function)
         self.taken = _locals(function) | {argument.arg for argument in function.args.args}
@@ -236,7 +165,6 @@ class Flattening:
         if root in ASKED:
             at = [ast.unparse(statement) for statement in body].index(ASKED[root]) + 1
             body[at:at] = self.asking(function, module)
-        self.held: list[str] = []
         self.body = self.statements(body, root)
         self.let_go()
 
@@ -259,8 +187,12 @@ class Flattening:
         body = function.body
         if isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
             body = body[1:]
-        folded = Folding(KNOWN.get(name, {})).visit(ast.Module(body, []))
+        folding = Folding(KNOWN.get(name, {}))
+        folded = folding.visit(ast.Module(body, []))
+        self.used[name] = folding.used
         own = _locals(function) | {argument.arg for argument in function.args.args}
+        if own & INLINED.keys():
+            raise SystemExit(f"A local name of {name!r} is that of a function.")
         for node in _unannotated(folded):
             if isinstance(node, ast.Name) and node.id not in own:
                 node.id = self.imported(node.id, module)
@@ -276,6 +208,8 @@ class Flattening:
             if not hasattr(builtins, name):
                 raise SystemExit(f"What is {name!r} in {module}?")
             return name
+        if name in INLINED and origin != (self.sources.functions[name][1], name):
+            raise SystemExit(f"{name!r} is another function in {module}.")
         for alias in (name, f"{module.rpartition('.')[2]}_{name.lstrip('_')}"):
             if self.imports.setdefault(alias, origin) == origin:
                 return alias
@@ -286,7 +220,7 @@ class Flattening:
         made: list[ast.stmt] = []
         for statement in body:
             made += self.statement(statement, where)
-            if made and isinstance(made[-1], _LEAVING):
+            if made and isinstance(made[-1], LEAVING):
                 break
         return made
 
@@ -349,15 +283,20 @@ class Flattening:
             if isinstance(call.func, ast.Attribute):
                 arguments.insert(0, call.func.value)
         function, module = self.sources.functions[name]
+        check(call, function)
         function = copy.deepcopy(function)
         function.body = self.prepared(function, name, module)
         names: dict[str, ast.expr] = {}
         short = name.rpartition(".")[2].strip("_")
         changed = _locals(function)
+        given = set() if target is None else {ast.unparse(name) for name in names_of(target)}
         for local in sorted(changed - {argument.arg for argument in function.args.args}):
             names[local] = ast.Name(self.fresh(local), ast.Load())
         for parameter, argument in self.bound(function, arguments):
             simple = isinstance(argument, (ast.Name, ast.Constant))
+            # What the value is put into may be read after that, in a `finally`.
+            if isinstance(argument, ast.Name) and argument.id in given:
+                simple = False
             if parameter not in changed and simple:
                 names[parameter] = argument
                 continue
@@ -367,10 +306,11 @@ class Flattening:
             names[parameter] = ast.Name(own.id, ast.Load())
         body = Substitution(names).visit(ast.Module(function.body, [])).body
         folded = Folding({}).visit(ast.Module(body, [])).body
-        block = _without_returns(folded, target)
-        if target is not None and isinstance(block[0], ast.While):
-            names_in = [target] if isinstance(target, ast.Name) else target.elts
-            self.untyped.update(ast.unparse(name) for name in names_in)
+        block = without_returns(folded, target)
+        if any(map(returns, block)):
+            raise SystemExit(f"A `return` of {name!r} would leave its caller.")
+        if isinstance(block[0], ast.While):
+            self.untyped.update(given)
         return before + self.statements(block, short)
 
     def bound(
@@ -414,17 +354,6 @@ def _locals(function: ast.FunctionDef) -> set[str]:
     return found
 
 
-def _without_returns(body: list[ast.stmt], target: Target | None) -> list[ast.stmt]:
-    """A function's body as a block that puts its value into `target`."""
-    if target is not None and not _ends(body):
-        body = [*body, ast.Return(ast.Constant(None))]
-    *first, last = body
-    if not any(map(_returns, first)) and (isinstance(last, ast.Return) or not _returns(last)):
-        return [*first, *_given(last, target)]
-    once = _left(body, target, False)
-    return [ast.While(ast.Constant(True), once if _ends(once) else [*once, ast.Break()], [])]
-
-
 def _unannotated(node: ast.AST) -> Iterator[ast.AST]:
     """A node and those in it, but for annotations."""
     yield node
@@ -446,59 +375,12 @@ def _is_unread(node: ast.stmt, read: set[str]) -> bool:
     return isinstance(node.targets[0], ast.Name) and node.targets[0].id not in read
 
 
-def _returns(node: ast.AST) -> bool:
-    return any(isinstance(child, ast.Return) for child in ast.walk(node))
-
-
-def _ends(body: list[ast.stmt]) -> bool:
-    """Whether what follows a block is never reached from its end."""
-    last = body[-1] if body else None
-    if isinstance(last, ast.If):
-        return _ends(last.body) and _ends(last.orelse)
-    if isinstance(last, ast.Try):
-        done = _ends(last.orelse or last.body) and all(_ends(each.body) for each in last.handlers)
-        return done or _ends(last.finalbody)
-    return isinstance(last, _LEAVING)
-
-
-def _given(node: ast.stmt, target: Target | None) -> list[ast.stmt]:
-    """A last statement, its value assigned if it is a `return`."""
-    if not isinstance(node, ast.Return):
-        return [node]
-    value = node.value or ast.Constant(None)
-    if target is not None:
-        return [ast.Assign([copy.deepcopy(target)], value)]
-    return [] if isinstance(value, ast.Constant) else [ast.Expr(value)]
-
-
-def _left(body: list[ast.stmt], target: Target | None, in_loop: bool) -> list[ast.stmt]:
-    """The same statements leaving the loop around them where they returned."""
-    made: list[ast.stmt] = []
-    for index, node in enumerate(body):
-        if isinstance(node, ast.Return):
-            return [*made, *_given(node, target), ast.Break()]
-        if isinstance(node, (ast.For, ast.While)) and _returns(node):
-            if node.orelse or any(isinstance(child, ast.Break) for child in ast.walk(node)):
-                raise SystemExit("A loop with a `return` has a `break` or an `else` of its own.")
-            node.body = _left(node.body, target, True)
-            node.orelse = _left(body[index + 1 :], target, in_loop)
-            if in_loop and not _ends(node.orelse):
-                node.orelse.append(ast.Continue())
-            return [*made, node, ast.Break()]
-        for field in ("body", "orelse", "finalbody"):
-            if _returns(ast.Module(getattr(node, field, []), [])):
-                setattr(node, field, _left(getattr(node, field), target, in_loop))
-        for handler in getattr(node, "handlers", ()):
-            handler.body = _left(handler.body, target, in_loop)
-        made.append(node)
-    return made
-
-
 def written(package: Path = PACKAGE) -> str:
     """The whole file, from the sources in this folder."""
     sources = Sources(package)
     functions: list[str] = []
     imports: dict[str, tuple[str, str]] = {}
+    used: set[str] = set()
     for root in ROOTS:
         flat = Flattening(sources, root, imports)
         function, module = sources.functions[root]
@@ -511,10 +393,14 @@ def written(package: Path = PACKAGE) -> str:
             argument.annotation = ast.Name("Any", ast.Load())
         node = ast.FunctionDef(root, function.args, body, [], function.returns, type_params=[])
         functions.append(ast.unparse(ast.fix_missing_locations(node)))
+        used.update(text for texts in flat.used.values() for text in texts)
+    unused = {text for known in KNOWN.values() for text in known} - used
+    if unused:
+        raise SystemExit(f"What is known stands nowhere: {sorted(unused)}")
     lines = ["from typing import Any"]
     for alias, (origin, name) in imports.items():
-        package, _, rest = origin.partition(".")
-        where = f".{rest}" if package == "serve" else f"..{origin}"
+        layer, _, rest = origin.partition(".")
+        where = f".{rest}" if layer == "serve" else f"..{origin}"
         where = origin[1:] if origin.startswith("/") else where
         lines.append(f"from {where} import {name}" + (f" as {alias}" if alias != name else ""))
     return HEAD + "\n".join(sorted(set(lines))) + "\n\n\n" + "\n\n\n".join(functions) + "\n"

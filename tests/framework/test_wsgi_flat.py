@@ -12,7 +12,7 @@ import pytest
 from demijohn import Demijohn, abort, g, got_request_exception, request, session
 from demijohn.framework.contexts import RequestContext
 from demijohn.serve import wsgi, wsgi_flat, wsgi_request
-from tools import flatten
+from tools import flat_bodies, flatten
 
 Log = list[Any]
 
@@ -240,7 +240,7 @@ def test_a_body_without_returns_gives_the_same(text: str) -> None:
     whole = "def whole(items):\n" + "\n".join(f"  {line}" for line in text.split("\n"))
     called = returned(ast.parse(f"{whole}\ntarget = whole(items)").body)
     target = ast.Name("target", ast.Store())
-    inlined = returned(flatten._without_returns(ast.parse(text).body, target))
+    inlined = returned(flat_bodies.without_returns(ast.parse(text).body, target))
     for items in given():
         assert inlined(items) == called(items)
 
@@ -252,7 +252,7 @@ def given() -> Iterator[Any]:
 def test_what_is_known_is_put_in() -> None:
     """Conditions that are known are left out, with the branches that are never taken."""
     text = "if a.x and b:\n one()\nelif not a.y or c:\n two()\nvalue = d if a.x else e"
-    folded = flatten.Folding({"a.x": False, "a.y": True}).visit(ast.parse(text))
+    folded = flat_bodies.Folding({"a.x": False, "a.y": True}).visit(ast.parse(text))
     assert ast.unparse(folded) == "if c:\n    two()\nvalue = e"
 
 
