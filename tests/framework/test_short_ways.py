@@ -164,6 +164,19 @@ def test_a_configuration_that_answers_by_itself(fw: Any, where: str) -> None:
     assert Client(app).get("/data/1").status_code == 400
 
 
+@BOTH
+@pytest.mark.parametrize("kind", [dict, lambda values: flask.Config("", values), None])
+def test_a_configuration_set_as_a_whole(fw: Any, kind: Any) -> None:
+    """A configuration that is put in the place of another one holds from the next request on."""
+    app = make_app(fw)
+    assert text(app, "/data/1") == '{"n":1,"path":"/data/1"}\n'
+    values = {**app.config, "DEBUG": True}
+    app.config = fw.Config("", values) if kind is None else kind(values)
+    assert text(app, "/data/1") == '{\n  "n": 1,\n  "path": "/data/1"\n}\n'
+    app.config["DEBUG"] = False
+    assert text(app, "/data/1") == '{"n":1,"path":"/data/1"}\n'
+
+
 def test_only_what_holds_is_known_of_a_provider() -> None:
     """While one thread looks whether a provider is as it was written, no other takes it so."""
     made: list[Any] = []

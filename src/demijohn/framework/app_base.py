@@ -26,6 +26,7 @@ from ..context.resources import ResourceDecorator, overridden
 from ..context.scope import Scope
 from ..http.coerce import coerce
 from ..http.debughelpers import FormDataRoutingRedirect
+from ..http.watch import tell
 from . import aio, ends, pipeline, pipeline_async, urls
 from .app_contexts import AppContext, nest
 from .app_setup import AppSetup
@@ -91,6 +92,8 @@ class AppBase(AppSetup):
         self._plans = Plans(self, AppBase)
 
     def _forget(self, name: str) -> None:
+        if name == "config":
+            tell()  # what each request asks for may be other there
         if name in WATCHED or name in HOOKS:
             plans = vars(self).get("_plans")  # none before `__init__`
             if plans is not None:
