@@ -443,6 +443,7 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
         finally:
             error_2 = answer_2 = None
     parts = None
+    finished = None
     plain = True
     try:
         try:
@@ -649,5 +650,6 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
                 report_errors(app, None, errors, repr(ctx))
         return body
     finally:
+        if finished is not None:
+            body_2 = body_3 = chunks = made = response = response_2 = response_3 = rv = rv_2 = None
         answer = body = parts = finished = error = errors = None
-        body_2 = body_3 = chunks = made = response = response_2 = response_3 = rv = rv_2 = None

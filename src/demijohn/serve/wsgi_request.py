@@ -33,6 +33,7 @@ def serve(
     ctx, answer, error = respond(app, environ, joined, overrides)
     body: Any
     parts: Any = None
+    finished: Any = None
     plain = True
     try:
         try:
