@@ -195,7 +195,7 @@ def test_only_what_holds_is_known_of_a_provider() -> None:
     app = App()
     provider = DefaultJSONProvider(app)
     assert not provider.is_stock()
-    assert made == [(b'{\n  "b": 1\n}\n', "application/json")]
+    assert [body for body, _ in made] == [b'{\n  "b": 1\n}\n']
 
 
 # -- views ----------------------------------------------------------------------------------------
