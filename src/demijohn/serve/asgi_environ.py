@@ -28,18 +28,17 @@ def with_origin_form(scope: Any) -> Any:
     Servers have to take that (RFC 9112, 3.2.2), and some leave the whole target in `path`. Then the
     target's host stands in the place of the `Host` header, which is to be ignored. (Others drop the
     target's host before anybody has seen it.)
+
+    Nothing is done where a root stands before the target, as uvicorn puts it: with another server
+    a client can send the same as a path, and a proxy would have judged another path and host.
     """
     path: str = scope["path"]
-    root: str = scope.get("root_path", "")
-    if not root and path.startswith("/"):
-        return scope
-    root = root.rstrip("/")
-    # uvicorn puts the root before whatever the target is.
-    start = len(root) if path.startswith(root) else 0
-    if path.startswith("/", start) or not path[start : start + 8].lower().startswith(_SCHEMES):
+    if path.startswith("/"):
         return scope
     raw: bytes | None = scope.get("raw_path")
     target = quote(path, safe="/:@[]") if raw is None else raw.decode("latin-1")
+    if not target[:8].lower().startswith(_SCHEMES):
+        return scope
     authority, slash, rest = target.partition("?")[0].partition("://")[2].partition("/")
     if not authority:
         return scope  # invalid (RFC 9110, 4.2.1), and no path of anybody's
@@ -47,8 +46,8 @@ def with_origin_form(scope: Any) -> Any:
     host = (b"host", authority.encode("latin-1"))
     return {
         **scope,
-        "path": root[:start] + unquote(raw_path, errors="surrogateescape"),
-        "raw_path": (quote(root[:start]) + raw_path).encode("latin-1"),
+        "path": unquote(raw_path, errors="surrogateescape"),
+        "raw_path": raw_path.encode("latin-1"),
         "headers": [host, *(one for one in scope["headers"] if one[0].lower() != b"host")],
     }
 
