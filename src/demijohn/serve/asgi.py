@@ -16,7 +16,7 @@ from .asgi_http import serve_http
 from .guesses import refuse_rsgi, refuse_wsgi
 from .lifespan import serve_lifespan
 from .mounts import serve_mounted
-from .stopping import hear_late, stopping_of
+from .stopping import stopping_of
 from .threads import STREAM_THREADS, SYNC_THREADS, Threads, most
 from .websocket import serve_websocket
 
@@ -57,7 +57,7 @@ class ASGIApp:
             scope = with_origin_form(scope)
             stopping, loop = stopping_of(app), asyncio.get_running_loop()
             if not stopping.is_heard_on(loop) and EXTRA_KEY not in scope:
-                hear_late(stopping, loop)
+                stopping.hear_late(loop)
         if app._mounts is not None and await serve_mounted(app, scope, receive, send):
             return
         if kind == "websocket":

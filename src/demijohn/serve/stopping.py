@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import Context
 from functools import partial
@@ -51,8 +51,10 @@ class Stopping:
         self.open: set[object] = set()
         #: Of applications that are mounted in this one: they stop when it does.
         self.mounted: list[Stopping] = []
-        #: The event loop on which signals are heard, by `hear_on` or by who says `hears_on`.
-        self._heard_on: weakref.ref[Any] | None = None
+        # The event loops for which it is settled how signals are heard.
+        self._heard_on: weakref.WeakSet[Any] = weakref.WeakSet()
+        # What `hear_late` has put in place.
+        self._late: list[_Handler] = []
         self._is_mounted = False
         # What is told -> the event loop on which it is.
         self._told: dict[_Told, Any] = {}
@@ -99,14 +101,30 @@ class Stopping:
 
     def is_heard_on(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Whether signals are heard for what runs on this loop, or need not be."""
-        heard_on = self._heard_on
-        return (heard_on is not None and heard_on() is loop) or self._is_mounted
+        return loop in self._heard_on or self._is_mounted
 
     def hears_on(self, loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
         """What a handler of signals is to call, for `heard`: begin, as soon as the loop comes to
         it."""
-        self._heard_on = weakref.ref(loop)
+        self._heard_on.add(loop)
         return partial(_begin_on, loop, self)
+
+    def hear_late(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Hear signals from now on, for a server that did not say that it begins to serve.
+
+        Only those that somebody handles, other than Python: nobody else waits for what is told. The
+        handlers do no more than pass on once the loop is closed; a server that put its own in place
+        takes them away at its end, and these with them.
+        """
+        begin = self.hears_on(loop)
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for handler in self._late:
+            handler.remove()
+        numbers = [number for number in SIGNALS if _is_handled(number)]
+        self._late = _installed(begin, numbers, loop) if signal.SIGTERM in numbers else []
+        if self._late:
+            self.renew()
 
     def renew(self) -> None:
         """The application is served anew: it has not begun to stop."""
@@ -244,26 +262,32 @@ def heard(begin: Callable[[], object]) -> Iterator[None]:
             handler.remove()
 
 
-def hear_late(stopping: Stopping, loop: asyncio.AbstractEventLoop) -> None:
-    """Hear signals from now on, for a server that did not say that it begins to serve.
+def _is_handled(number: signal.Signals) -> bool:
+    """Whether somebody handles a signal, other than Python itself and `asyncio.run`."""
+    from asyncio import Runner
 
-    Where nobody but Python handles SIGTERM, no server does: then nothing is touched. A server that
-    put its handlers in place takes them away at its end, and these with them.
+    handler = signal.getsignal(number)
+    bound = getattr(handler, "func", None)
+    of_runner = isinstance(getattr(bound, "__self__", None), Runner)
+    return callable(handler) and handler is not signal.default_int_handler and not of_runner
+
+
+def _installed(
+    begin: Callable[[], object],
+    numbers: Iterable[signal.Signals] = SIGNALS,
+    loop: asyncio.AbstractEventLoop | None = None,
+) -> list[_Handler]:
+    """Handlers of the signals that somebody handles, in place; none outside of the main thread.
+
+    With a `loop` they are over when that is closed.
     """
-    begin = stopping.hears_on(loop)
-    if callable(signal.getsignal(signal.SIGTERM)) and _installed(begin):
-        stopping.renew()
-
-
-def _installed(begin: Callable[[], object]) -> list[_Handler]:
-    """Handlers of the signals that somebody handles, in place; none outside of the main thread."""
     handlers: list[_Handler] = []
     if threading.current_thread() is threading.main_thread():
-        for number in SIGNALS:
+        for number in numbers:
             previous = signal.getsignal(number)
             # What has its default ends the process on the spot: nobody is left to be told.
             if callable(previous):
-                handlers.append(_Handler(number, previous, begin))
+                handlers.append(_Handler(number, previous, begin, loop))
                 signal.signal(number, handlers[-1])
     return handlers
 
@@ -276,17 +300,19 @@ class _Handler:
         number: signal.Signals,
         previous: Callable[[int, FrameType | None], Any],
         begin: Callable[[], object],
+        loop: asyncio.AbstractEventLoop | None,
     ) -> None:
         self._number = number
         self._previous = previous
         self._begin = begin
+        self._loop = loop
         self._first: float | None = None
         self._over = False
         # Python's own raises KeyboardInterrupt each time, which is an end, too.
         self._ends = previous is not signal.default_int_handler and not _is_worker()
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        if not self._over:
+        if not self._over and not (self._loop is not None and self._loop.is_closed()):
             now = monotonic()
             if self._first is None:
                 self._first = now
@@ -296,12 +322,20 @@ class _Handler:
         self._previous(number, frame)
 
     def remove(self) -> None:
-        """Put the other one back; where somebody stands before this one, do no more than pass on
-        to it."""
+        """Put the other one back; where somebody else stands before this one, do no more than pass
+        on to it."""
         self._over = True
+        if threading.current_thread() is not threading.main_thread():
+            return
+        above: _Handler | None = None
         on_top: object = signal.getsignal(self._number)
-        if on_top is self and threading.current_thread() is threading.main_thread():
-            signal.signal(self._number, self._previous)
+        while isinstance(on_top, _Handler) and on_top is not self:
+            above, on_top = on_top, on_top._previous
+        if on_top is self:
+            if above is None:
+                signal.signal(self._number, self._previous)
+            else:
+                above._previous = self._previous
 
 
 def end_at_once(number: int) -> None:

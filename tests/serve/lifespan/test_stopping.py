@@ -18,7 +18,7 @@ import pytest
 
 import demijohn
 from demijohn import app_ctx, current_app
-from demijohn.serve.stopping import SIGNALS, Stopping, heard, last_words, stopping_of
+from demijohn.serve.stopping import AGAIN, SIGNALS, Stopping, heard, last_words, stopping_of
 
 from .kit import WAIT, Site, by_server
 
@@ -370,6 +370,51 @@ def test_what_hears_no_signals_late(noted: list[Any], why: str) -> None:
     else:
         asyncio.run(main())
     assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
+def depth(number: signal.Signals) -> int:
+    """How many of the framework's handlers stand before the first that is none."""
+    handler: Any = signal.getsignal(number)
+    found = 0
+    while hasattr(handler, "_previous"):
+        handler, found = handler._previous, found + 1
+    return found
+
+
+def test_one_loop_after_the_other(noted: list[Any]) -> None:
+    """A host that keeps its SIGTERM handler, and gives each request a loop, gets no pile of
+    handlers, loses none of `asyncio.run`'s, and is not ended by its second signal."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    apps = Site(), Site()
+
+    async def main() -> None:
+        for app in apps:
+            await asked(app)
+
+    for _ in range(3):
+        asyncio.run(main())
+    assert depth(signal.SIGTERM) == len(apps)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    for _ in range(2):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(2 * AGAIN)  # the second one is no echo of the first
+    assert noted == [signal.SIGTERM] * 2
+
+
+def test_loops_in_turns(noted: list[Any]) -> None:
+    """An application that two threads serve, each on its loop, has one handler, and is told."""
+    app = Site()
+
+    async def main() -> None:
+        for _ in range(3):
+            await asked(app)
+            await asyncio.to_thread(asyncio.run, asked(app))
+        assert depth(signal.SIGTERM) == 1
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(app.stopping.wait_async(), WAIT)
+
+    asyncio.run(main())
+    assert noted == [signal.SIGTERM]
 
 
 def test_handlers_of_a_loop(noted: list[Any]) -> None:
