@@ -312,6 +312,46 @@ def test_an_error_leaves_no_cancel() -> None:
     run(main())
 
 
+@pytest.mark.parametrize("around", ["group", "plain group", "timeout"])
+def test_an_error_inside_of_what_has_cancelled(around: str) -> None:
+    """A group that fails while what is around it cancels its block leaves no cancel behind."""
+
+    async def fails(at: asyncio.Event) -> None:
+        await at.wait()
+        raise LookupError
+
+    async def fails_in_the_end() -> None:
+        try:
+            await forever()
+        except asyncio.CancelledError:
+            raise KeyError from None
+
+    async def inner() -> None:
+        async with task_group() as tg:
+            tg.create_task(fails_in_the_end())
+            await forever()
+
+    async def outer(at: asyncio.Event) -> None:
+        if around == "timeout":
+            async with asyncio.timeout(0.01):
+                await inner()
+        else:
+            async with task_group() if around == "group" else asyncio.TaskGroup() as tg:
+                tg.create_task(fails(at))
+                asyncio.get_running_loop().call_later(0.01, at.set)
+                await inner()
+
+    async def main() -> None:
+        with pytest.raises(BaseExceptionGroup):
+            await outer(asyncio.Event())
+        task = asyncio.current_task()
+        assert task is not None and task.cancelling() == 0
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    run(main())
+
+
 def test_both_cancel_at_once() -> None:
     """Where asyncio and the work cancel at once, asyncio's `CancelledError` is not swallowed."""
 

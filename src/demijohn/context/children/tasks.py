@@ -133,9 +133,10 @@ class TaskGroup(asyncio.TaskGroup):
             raised.__traceback__ = None
             if isinstance(raised, BaseExceptionGroup):
                 if _FORGETS and owner.cancelling() > self._asked:
-                    # The next that the owner awaits is cancelled, as from CPython 3.13 on.
-                    owner.uncancel()
-                    owner.cancel()
+                    # The next that the owner awaits is cancelled, as from CPython 3.13 on; unless
+                    # the cancel is that of a timeout or a group around, and taken back until then.
+                    loop = owner.get_loop()
+                    loop.call_soon(_cancel_again, owner, self._asked, context=Variables())
                 raise
             if not self._stopped or others:
                 raise
@@ -168,6 +169,12 @@ class TaskGroup(asyncio.TaskGroup):
         if self._owner is not None and not self._stopped:
             self._stopped = True
             self._owner.cancel()
+
+
+def _cancel_again(owner: asyncio.Task[Any], asked: int) -> None:
+    if not owner.done() and owner.cancelling() > asked:
+        owner.uncancel()
+        owner.cancel()
 
 
 async def _run(
