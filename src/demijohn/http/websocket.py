@@ -274,12 +274,16 @@ def check_accept(headers: Iterable[tuple[str, str]]) -> None:
     """Raise `ValueError` for a header that an accepting answer may not have: a malformed one, or
     one with which servers make the handshake themselves (RFC 6455, 4.2.2; RFC 9110, 7.6.1, 8.6)."""
     for name, value in headers:
+        if not (isinstance(name, str) and isinstance(value, str)):
+            raise TypeError(f"The names and values of headers are strings: {name!r}: {value!r}")
         check_name(name)
         check_value(value)
         if not _TOKEN.fullmatch(name):
             raise ValueError(f"{name!r} is no name for a header (RFC 9110, 5.1).")
         if not all(letter <= "\xff" for letter in value):
             raise ValueError(f"The value of {name!r} has characters beyond ISO-8859-1.")
+        if value != value.strip(" \t"):
+            raise ValueError(f"The value of {name!r} has spaces around it (RFC 9110, 5.5).")
         lower = name.lower()
         if lower == "sec-websocket-protocol":
             raise ValueError("Give the subprotocol as an argument, not as a header.")

@@ -83,6 +83,9 @@ def test_accepting_with_subprotocol_and_headers() -> None:
         ("", "1"),
         ("X-\u00e9", "1"),
         ("X-A", "\u20ac"),
+        ("X-A", " 1"),
+        ("X-A", "1\t"),
+        ("X-A", " "),
         ("Sec-WebSocket-Accept", "x"),
         ("SEC-WEBSOCKET-EXTENSIONS", "permessage-deflate"),
         ("sec-websocket-version", "13"),
@@ -110,6 +113,20 @@ def test_headers_that_would_break_the_handshake(name: str, value: str) -> None:
     accept = {"type": "websocket.accept", "subprotocol": None}
     assert wire.sent[0] == accept | {"headers": [(b"x-good", b"caf\xe9\t1")]}
     assert wire.close == (1000, "")
+
+
+@pytest.mark.parametrize("pair", [(b"X-A", "1"), ("X-A", b"1"), ("X-A", 1), ("X-A", ["1"])])
+def test_headers_that_are_no_strings(pair: Any) -> None:
+    """A name or value of another type is named in a `TypeError` before anything is sent."""
+    app = make_app()
+
+    @app.websocket("/")
+    async def view() -> None:
+        with pytest.raises(TypeError, match="are strings: b?'X-A': "):
+            await websocket.accept(headers=[pair])
+        await websocket.accept()
+
+    assert talk(app, Wire).close == (1000, "")
 
 
 def test_what_a_websocket_tells() -> None:
