@@ -96,6 +96,15 @@ def test_a_target_that_was_quoted(app: Demijohn) -> None:
     assert peer.status == 404
 
 
+@pytest.mark.parametrize("version", ["2", "3"])
+def test_a_target_of_later_versions(app: Demijohn, version: str) -> None:
+    """HTTP/2 and later have no absolute form (RFC 9113, 8.3.1): their authority stands."""
+    peer = Peer()
+    made = absolute("http://evil.com/", "http://evil.com/") | {"http_version": version}
+    asyncio.run(app.asgi_app(made, peer.receive, peer.send))
+    assert peer.status == 404
+
+
 @pytest.mark.parametrize("target", ["http://evil.com/p%20a/q", "http://localhost/p%20a/q"])
 def test_a_path_that_looks_like_a_target_after_the_root(app: Demijohn, target: str) -> None:
     """The path `/apphttp://…` reaches no other view and no other host than a proxy in front saw."""

@@ -33,8 +33,8 @@ def with_origin_form(scope: Any) -> Any:
     a client can send the same as a path, and a proxy would have judged another path and host.
     """
     path: str = scope["path"]
-    if path.startswith("/"):
-        return scope
+    if path.startswith("/") or not scope.get("http_version", "1.1").startswith("1"):
+        return scope  # later versions have no such form
     raw: bytes | None = scope.get("raw_path")
     target = quote(path, safe="/:@[]") if raw is None else raw.decode("latin-1")
     if not target[:8].lower().startswith(_SCHEMES):
