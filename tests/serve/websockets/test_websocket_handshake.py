@@ -122,7 +122,7 @@ def test_headers_that_are_no_strings(pair: Any) -> None:
 
     @app.websocket("/")
     async def view() -> None:
-        with pytest.raises(TypeError, match="are strings: b?'X-A': "):
+        with pytest.raises(TypeError, match=r"are strings: b?'X-A': "):
             await websocket.accept(headers=[pair])
         await websocket.accept()
 
