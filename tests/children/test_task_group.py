@@ -352,6 +352,22 @@ def test_an_error_inside_of_what_has_cancelled(around: str) -> None:
     run(main())
 
 
+def test_a_plain_group_inside_that_fails() -> None:
+    """What a plain group leaves counted on CPython 3.11 and 3.12 is not taken for a cancel."""
+
+    async def fails() -> None:
+        raise LookupError
+
+    async def main() -> None:
+        with pytest.raises(BaseExceptionGroup):
+            async with task_group(), asyncio.TaskGroup() as inner:
+                inner.create_task(fails())
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    run(main())
+
+
 def test_both_cancel_at_once() -> None:
     """Where asyncio and the work cancel at once, asyncio's `CancelledError` is not swallowed."""
 

@@ -10,6 +10,7 @@ from contextvars import Context as Variables
 from contextvars import copy_context
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
+from weakref import WeakSet
 
 from ..cancel import CancelToken, error_for, moment_after, seconds_until
 from .child import Fork, Start, take
@@ -19,6 +20,9 @@ T = TypeVar("T")
 _FORGETS = sys.version_info < (3, 13)
 """Whether the base class, while it waits for tasks that it has cancelled, keeps a cancel of its
 owner to itself, and leaves one of its own counted."""
+
+# Tasks that are to be cancelled again, for a cancel that a group of theirs has kept to itself.
+_owed: WeakSet[asyncio.Task[Any]] = WeakSet()
 
 
 class TaskGroup(asyncio.TaskGroup):
@@ -115,6 +119,9 @@ class TaskGroup(asyncio.TaskGroup):
         assert token is not None and owner is not None
         others = False
         own = self._parent_cancel_requested
+        # Of the cancels that are counted some may be a plain group's, which has left them.
+        counted = owner.cancelling() - own
+        met = owner in _owed or isinstance(error, asyncio.CancelledError)
         try:
             try:
                 await super().__aexit__(exc_type, error, traceback)
@@ -132,9 +139,10 @@ class TaskGroup(asyncio.TaskGroup):
             # other alive, and the block with them.
             raised.__traceback__ = None
             if isinstance(raised, BaseExceptionGroup):
-                if _FORGETS and owner.cancelling() > self._asked:
+                if _FORGETS and owner.cancelling() > (self._asked if met else counted):
                     # The next that the owner awaits is cancelled, as from CPython 3.13 on; unless
                     # the cancel is that of a timeout or a group around, and taken back until then.
+                    _owed.add(owner)
                     loop = owner.get_loop()
                     loop.call_soon(_cancel_again, owner, self._asked, context=Variables())
                 raise
@@ -172,6 +180,7 @@ class TaskGroup(asyncio.TaskGroup):
 
 
 def _cancel_again(owner: asyncio.Task[Any], asked: int) -> None:
+    _owed.discard(owner)
     if not owner.done() and owner.cancelling() > asked:
         owner.uncancel()
         owner.cancel()
