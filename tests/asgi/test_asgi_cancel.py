@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from demijohn import Demijohn, request, resource
+from demijohn import Demijohn, request, resource, task_group
 from demijohn.globals import app_ctx, request_ctx
 
 from .asgi_kit import DEADLINE, Peer, ask, eventually, scope
@@ -238,6 +238,45 @@ def test_a_deadline_interrupts_what_is_awaited(
     else:
         assert peer.status == 503
         assert log == ["cancelled", ("end", "DeadlineExceeded", "deadline")]
+
+
+@pytest.mark.parametrize("kind", [task_group, asyncio.TaskGroup])
+@pytest.mark.parametrize("catches", [False, True])
+def test_an_interrupted_group_whose_task_fails(app: Demijohn, kind: Any, catches: bool) -> None:
+    """Where an interruption comes out as a task's error, the request is answered, and no sync
+    function after the view is skipped."""
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    ran: list[str] = []
+
+    async def fails_in_the_end() -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            raise LookupError from None
+
+    @app.get("/", deadline=0.05)
+    async def view() -> str:
+        try:
+            async with kind() as group:
+                group.create_task(fails_in_the_end())
+        except* LookupError:
+            if not catches:
+                raise
+        return "caught"
+
+    @app.after_request
+    def after(response: Any) -> Any:
+        ran.append("after")
+        return response
+
+    async def main() -> Peer:
+        peer = await ask(app)
+        task = asyncio.current_task()
+        assert task is not None and task.cancelling() == 0
+        return peer
+
+    assert asyncio.run(main()).status == (200 if catches else 500)
+    assert ran == ["after"]
 
 
 def test_a_deadline_and_a_timeout_of_ones_own(app: Demijohn) -> None:

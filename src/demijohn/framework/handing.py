@@ -119,7 +119,7 @@ class _Nobody:
     def spare(self) -> None:
         """Nobody is told."""
 
-    cancelled = spare
+    cancelled = settle = spare
 
 
 _NOBODY = _Nobody()
@@ -213,15 +213,16 @@ def call_view(app: Any, view: Callable[..., Any], args: Any) -> Awaitable[Any]:
 
 async def interruptible(awaitable: Awaitable[T]) -> T:
     """Await what a user's async code does. Where it is interrupted, the reason's error comes out
-    instead of the `CancelledError`."""
+    instead of the `CancelledError`; where it ends in another way, nothing is left of that."""
     try:
-        return await awaitable
+        value = await awaitable
     except STOPPED:
         # It asked, and was told: that is enough.
         await Ask(spare)
         raise
     except BaseException as error:
         if not is_of_a_task(error):
+            await Ask(settle)
             raise
         reason = await Ask(partial(_why_interrupted, INTERRUPTED in error.args))
         if reason is None:
@@ -231,6 +232,13 @@ async def interruptible(awaitable: Awaitable[T]) -> T:
         finally:
             # Its traceback leads to this frame.
             del reason
+    await Ask(settle)
+    return value
+
+
+def settle(driver: Any) -> None:
+    """What is asked where a function is over that may have been interrupted."""
+    driver.settle()
 
 
 def spare(driver: Any) -> None:

@@ -120,10 +120,7 @@ class Work:
                     self.raise_missed()
                 return value
             finally:
-                if self._cancelling >= 0:
-                    # An interruption that the function has kept to itself.
-                    self._task.uncancel()  # type: ignore[union-attr]
-                    self._cancelling = -2
+                self.settle()
                 self._task = None
                 # From CPython 3.12 on an error in it leads to this frame.
                 value = None  # type: ignore[assignment]
@@ -244,7 +241,13 @@ class Work:
     def spare(self) -> None:
         """Interrupt nothing any more: the code was told in another way, or is over."""
         self._interruption = self._interruption or error_for("user")
-        if self._cancelling == -1:
+        self.settle()
+        self._cancelling = -2
+
+    def settle(self) -> None:
+        """Take back the cancel of an interruption that has not come out of the function."""
+        if self._cancelling >= 0 and self._task is not None:
+            self._task.uncancel()
             self._cancelling = -2
 
     def cancelled(self) -> None:
