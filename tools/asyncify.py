@@ -17,12 +17,12 @@ Everything else stays as it is, comments included, so that line by line the two 
 
 from __future__ import annotations
 
-import argparse
 import ast
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+from tools.generated import write_or_compare
 
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "demijohn"
 TARGET = PACKAGE / "framework" / "pipeline_async.py"
@@ -225,34 +225,5 @@ def rewritten() -> str:
     return HEAD + "\n".join(lines) + "\n\n\n" + "\n\n\n".join(bodies) + "\n"
 
 
-def formatted(text: str) -> str:
-    """As Ruff leaves it: imports sorted, unused ones gone."""
-    ruff = [sys.executable, "-m", "ruff"]
-    name = ["--stdin-filename", str(TARGET), "-"]
-    fixed = subprocess.run(
-        [*ruff, "check", "--fix-only", "--quiet", *name],
-        input=text,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    return subprocess.run(
-        [*ruff, "format", "--quiet", *name], input=fixed, capture_output=True, text=True, check=True
-    ).stdout
-
-
-def main() -> int:
-    """Say whether the file is what would be written, or with `--write` write it."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--write", action="store_true")
-    wanted = formatted(rewritten())
-    if parser.parse_args().write:
-        TARGET.write_text(wanted)
-    elif not TARGET.exists() or TARGET.read_text() != wanted:
-        print(f"{TARGET.name} is not what its sources say: run `python -m tools.asyncify --write`.")
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_compare("tools.asyncify", TARGET, rewritten(), __doc__))

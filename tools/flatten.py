@@ -18,7 +18,6 @@ in `flat_bodies`.
 
 from __future__ import annotations
 
-import argparse
 import ast
 import builtins
 import copy
@@ -27,7 +26,6 @@ from collections.abc import Iterable, Iterator
 from itertools import count
 from pathlib import Path
 
-from tools.asyncify import formatted
 from tools.flat_bodies import (
     LEAVING,
     Folding,
@@ -38,6 +36,7 @@ from tools.flat_bodies import (
     returns,
     without_returns,
 )
+from tools.generated import write_or_compare
 
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "demijohn"
 TARGET = PACKAGE / "serve" / "wsgi_flat.py"
@@ -45,6 +44,7 @@ SOURCES = (
     "serve.wsgi_request",
     *("framework.pipeline", "framework.ends", "framework.contexts", "framework.app_contexts"),
     *("framework.plan", "framework.matching", "http.request", "http.response", "http.coerce"),
+    "http.headers",
 )
 ROOTS = ("serve",)
 # What is called, a method as it is written after the name of what has it -> the function.
@@ -53,7 +53,7 @@ INLINED = {
     **{name: name for name in ("full_dispatch", "preprocess", "dispatch", "call_view")},
     **{name: name for name in ("process_response", "after_hooks", "assemble")},
     **{name: name for name in ("new_request", "fill", "teardown_request", "run_all")},
-    **{name: name for name in ("finalize", "quick")},
+    **{name: name for name in ("finalize", "quick", "length_header")},
     ".current": "Plans.current",
     "._begin_at_edge": "RequestContext._begin_at_edge",
     ".match_request": "RequestContext.match_request",
@@ -411,18 +411,5 @@ def written(package: Path = PACKAGE) -> str:
     return HEAD + "\n".join(sorted(set(lines))) + "\n\n\n" + "\n\n\n".join(functions) + "\n"
 
 
-def main() -> int:
-    """Say whether the file is what would be written, or with `--write` write it."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--write", action="store_true")
-    wanted = formatted(written())
-    if parser.parse_args().write:
-        TARGET.write_text(wanted)
-    elif not TARGET.exists() or TARGET.read_text() != wanted:
-        print(f"{TARGET.name} is not what its sources say: run `python -m tools.flatten --write`.")
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_compare("tools.flatten", TARGET, written(), __doc__))
