@@ -12,7 +12,7 @@ from werkzeug.exceptions import BadRequestKeyError, HTTPException
 from werkzeug.routing import RoutingException
 
 from ..http.coerce import quick
-from ..http.headers import CONTENT_LENGTHS, MOST_NOTED
+from ..http.headers import length_header
 from ..http.response import assemble
 from .awaiting import explain_await
 from .contexts import RequestContext, new_request
@@ -273,10 +273,7 @@ def finalize(
             after = after_hooks(ctx, app) if app.after_request_funcs else ()
             if may_be_quick and overrides.quick and not after and not ctx._is_observed(app):
                 ctx._final = True
-                size = len(body)
-                length = (
-                    CONTENT_LENGTHS[size] if size <= MOST_NOTED else ("Content-Length", str(size))
-                )
+                length = length_header(len(body))
                 headers = [content_type, length]
                 return "200 OK", headers, () if ctx.request.method == "HEAD" else (body,)
             response = assemble(Response, body, content_type)

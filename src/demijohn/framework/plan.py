@@ -42,7 +42,7 @@ STEPS = (
 WATCHED = frozenset(
     {
         *STEPS,
-        *("__class__", "config", "json", "request_class", "response_class", "session_interface"),
+        *("__class__", "json", "request_class", "response_class", "session_interface"),
         "subdomain_matching",
     }
 )
@@ -110,15 +110,8 @@ class Overrides:
     """
 
     __slots__ = (
-        *(
-            "any_host",
-            "flat",
-            "indexed",
-            "plain_bodies",
-            "quick",
-            "stock_request",
-            "stock_response",
-        ),
+        *("any_host", "flat", "indexed", "plain_bodies", "quick"),
+        *("stock_request", "stock_response"),
         *STEPS,
     )
 

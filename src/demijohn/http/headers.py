@@ -103,9 +103,14 @@ _ENVIRON_KEYS: t.Final = _EnvironKeys(
 )
 
 
-#: `Content-Length` of each body up to 2 kB: 15 ns, where making it takes 70.
-CONTENT_LENGTHS: t.Final = tuple([("Content-Length", str(size)) for size in range(2049)])
-MOST_NOTED: t.Final = len(CONTENT_LENGTHS) - 1
+# 15 ns for a body up to 2 kB, where making the header takes 70.
+_LENGTHS: t.Final = tuple([("Content-Length", str(size)) for size in range(2049)])
+_MOST_NOTED: t.Final = len(_LENGTHS) - 1
+
+
+def length_header(size: int) -> tuple[str, str]:
+    """The `Content-Length` of a body of so many bytes."""
+    return _LENGTHS[size] if size <= _MOST_NOTED else ("Content-Length", str(size))
 
 
 class RequestHeaders(EnvironHeaders):

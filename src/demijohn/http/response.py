@@ -19,7 +19,7 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 from werkzeug.wsgi import ClosingIterator, FileWrapper, _RangeWrapper
 
 from .body_request import RequestSettings
-from .headers import CONTENT_LENGTHS, MOST_NOTED, Headers, check_all
+from .headers import Headers, check_all, length_header
 from .watch import Watched
 
 if t.TYPE_CHECKING:
@@ -281,8 +281,7 @@ def assemble(
     the header."""
     response = _new(cls)
     headers = _new(Headers)
-    size = len(body)
-    length = CONTENT_LENGTHS[size] if size <= MOST_NOTED else ("Content-Length", str(size))
+    length = length_header(len(body))
     headers._list = [content_type, length]
     response.headers = headers
     response._status = status

@@ -60,7 +60,7 @@ from ..framework.signals import (
 from ..framework.streams import SyncSteps
 from ..framework.wrappers import Request, Response
 from ..http.coerce import _HTML, _JSON
-from ..http.headers import CONTENT_LENGTHS, MOST_NOTED, Headers
+from ..http.headers import _LENGTHS, _MOST_NOTED, Headers
 from ..http.json_provider import DefaultJSONProvider, compact_parts
 from ..http.response import (
     _SIZES,
@@ -110,6 +110,8 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
     rv: Any
     rv_2: Any
     self: Any
+    size: Any
+    size_2: Any
     url_map: Any
     view: Any
     plans = app._plans
@@ -351,8 +353,8 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
                                     ctx_2._final = True
                                     size = len(body_2)
                                     length = (
-                                        CONTENT_LENGTHS[size]
-                                        if size <= MOST_NOTED
+                                        _LENGTHS[size]
+                                        if size <= _MOST_NOTED
                                         else ("Content-Length", str(size))
                                     )
                                     headers_2 = [content_type, length]
@@ -366,8 +368,8 @@ def serve(app: Any, environ: Any, start_response: Any, context: Any, joined: Any
                                 headers_3 = response_new(Headers)
                                 size_2 = len(body_2)
                                 length_2 = (
-                                    CONTENT_LENGTHS[size_2]
-                                    if size_2 <= MOST_NOTED
+                                    _LENGTHS[size_2]
+                                    if size_2 <= _MOST_NOTED
                                     else ("Content-Length", str(size_2))
                                 )
                                 headers_3._list = [content_type, length_2]
